@@ -1,0 +1,1 @@
+"""Model files + labelled pictures -> measurements -> reports."""

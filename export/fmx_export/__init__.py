@@ -1,0 +1,1 @@
+"""A trained Keras model -> model files that are calibrated, verified and describe themselves."""

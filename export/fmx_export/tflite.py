@@ -1,0 +1,83 @@
+"""Keras model -> TFLite, as bytes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from fmx_runtime.errors import ExportError
+from fmx_runtime.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from fmx_runtime.card import InputSpec, Precision
+
+__all__ = ["export_tflite"]
+
+
+def export_tflite(
+    model: Any, *, precision: Precision, spec: InputSpec, calibration: NDArray[np.uint8]
+) -> bytes:
+    """Convert a Keras image classifier to TFLite, for one picture at a time.
+
+    ``int8`` is full integer: int8 weights per channel, int8 activations, the pixels' own bytes in
+    and uint8 probabilities out.
+
+    Args:
+        model: built Keras model, float input ``(n, height, width, channels)``.
+        precision: of the weights and activations.
+        spec: the Keras model's input.
+        calibration: uint8 ``(n, height, width, channels)``, as `calibrate.calibration_pixels`
+            gives it; sets the activations' ranges, used for ``int8`` only.
+
+    Returns:
+        The flatbuffer.
+
+    Raises:
+        ExportError: TensorFlow cannot convert the model, or int8 pixels do not fit.
+    """
+    signature = tf.TensorSpec((1, *spec.shape), tf.float32, name="image")
+    function = tf.function(lambda image: model(image, training=False), input_signature=[signature])
+    # without the model as trackable object: variables become constants; with it, they stay
+    # variables that nobody initializes, and the file answers NaN
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    if precision == "int8":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: _representative(calibration, spec)
+        converter.inference_input_type = converter.inference_output_type = tf.uint8
+    try:
+        content = bytes(converter.convert())
+    # the converter raises its own types, RuntimeError and ValueError among others
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(f"cannot convert to {precision} TFLite: {reason}") from error
+    if precision == "int8":
+        _check_raw_pixels(content, spec)
+    return content
+
+
+def _representative(
+    calibration: NDArray[np.uint8], spec: InputSpec
+) -> Iterator[list[NDArray[np.float32]]]:
+    for pixels in calibration:
+        yield [to_tensor(pixels[np.newaxis], spec)]
+
+
+def _check_raw_pixels(content: bytes, spec: InputSpec) -> None:
+    """Make sure that a pixel's byte is its own quantized value."""
+    interpreter = Interpreter(model_content=content)
+    scale, zero_point = interpreter.get_input_details()[0]["quantization"]
+    same_scale = math.isclose(scale, spec.scale, rel_tol=1e-3)
+    if not same_scale or abs(zero_point + spec.offset / spec.scale) > 0.5:  # noqa: PLR2004
+        raise ExportError(
+            f"int8 TFLite: pixels mean {spec.scale:g} * byte + {spec.offset:g}, the converter "
+            f"chose {scale:g} * (byte - {zero_point}); the calibration pictures must span 0 to 255"
+        )

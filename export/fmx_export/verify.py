@@ -1,0 +1,126 @@
+"""Reopen an exported file in its real runtime, and hold its answers against the Keras model's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from fmx_runtime import golden
+from fmx_runtime.card import Accuracy
+from fmx_runtime.classifier import Classifier, softmax
+from fmx_runtime.errors import ExportError
+from fmx_runtime.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fmx_runtime.card import InputSpec
+
+__all__ = ["LabelledPictures", "Reference", "ask_keras", "measure", "verify_card"]
+
+MAX_FLOAT_DIFFERENCE = 1e-4
+"""Largest difference of a probability between Keras and a float file, which computes the same in
+another order."""
+
+MAX_DROP = 0.005
+"""Largest loss of accuracy of an int8 file, as a fraction."""
+
+
+class LabelledPictures(Protocol):
+    """Pictures at the network's size with their labels; `fmx_training.Dataset` is one."""
+
+    @property
+    def name(self) -> str:
+        """Data set and split."""
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """uint8 ``(n, height, width, channels)``."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """int64 ``(n,)``."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the Keras model answers to held-out pictures.
+
+    Attributes:
+        pictures: that were asked.
+        output: what the model's own output means.
+        probabilities: float32 ``(n, classes)``.
+    """
+
+    pictures: LabelledPictures
+    output: Literal["probabilities", "logits"]
+    probabilities: NDArray[np.float32]
+
+
+def ask_keras(model: Any, spec: InputSpec, pictures: LabelledPictures) -> Reference:
+    """Run the Keras model over the pictures, through the preprocessing of the device.
+
+    Whether the model gives probabilities or logits is read off its answers: probabilities are
+    those that are all between 0 and 1 and sum to 1.
+    """
+    answers = model.predict(to_tensor(pictures.images, spec), batch_size=256, verbose=0)
+    sums_to_one = np.allclose(answers.sum(axis=1), 1, atol=1e-3)
+    if sums_to_one and answers.min() >= 0:
+        return Reference(pictures, "probabilities", answers)
+    return Reference(pictures, "logits", softmax(answers))
+
+
+def measure(path: Path, reference: Reference) -> Accuracy:
+    """Compare a file's answers in its real runtime with the Keras model's.
+
+    Raises:
+        ExportError: a float file differs by more than `MAX_FLOAT_DIFFERENCE`, or an int8 file
+            loses more than `MAX_DROP` of accuracy.
+    """
+    classifier = Classifier(path)
+    pictures, expected = reference.pictures, reference.probabilities
+    answers = classifier.predict(pictures.images)
+    accuracy = Accuracy(
+        keras=_fraction(expected.argmax(axis=1) == pictures.labels),
+        file=_fraction(answers.argmax(axis=1) == pictures.labels),
+        agreement=_fraction(answers.argmax(axis=1) == expected.argmax(axis=1)),
+        data=pictures.name,
+        size=len(pictures.labels),
+    )
+    # NaN, should a converter produce it, is no number at most the limit
+    difference = float(np.abs(answers - expected).max())
+    if classifier.card.precision == "float32" and not difference <= MAX_FLOAT_DIFFERENCE:
+        raise ExportError(
+            f"{path.name}: a probability differs by {difference:.2g} from the Keras model's, "
+            f"at most {MAX_FLOAT_DIFFERENCE:g} is the converter's rounding; not published"
+        )
+    if accuracy.keras - accuracy.file > MAX_DROP:
+        raise ExportError(
+            f"{path.name}: accuracy on {accuracy.data} falls from {accuracy.keras:.2%} to "
+            f"{accuracy.file:.2%}, more than {MAX_DROP:.1%} is lost; not published"
+        )
+    return accuracy
+
+
+def verify_card(path: Path) -> None:
+    """Open a finished file once more and have it answer its own golden inputs exactly.
+
+    Raises:
+        ExportError: it answers otherwise.
+        ModelFileError: it cannot be opened.
+    """
+    classifier = Classifier(path)
+    card = classifier.card
+    if card.golden is None:
+        raise ExportError(f"{path.name}: carries no golden vectors")
+    pixels, expected = golden.decode(card.golden, card.input.shape)
+    if not np.array_equal(classifier.predict(pixels), expected):
+        raise ExportError(f"{path.name}: answers its golden inputs otherwise when it is reopened")
+
+
+def _fraction(hits: NDArray[np.bool_]) -> float:
+    return float(np.mean(hits))

@@ -1,0 +1,83 @@
+"""TFLite models through ai-edge-litert, or through tflite-runtime where that is what there is."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import io
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmx_runtime.card import CARD_KEY
+from fmx_runtime.errors import BackendError, ModelFileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fmx_runtime.backend import BackendName
+
+_MODULES: dict[BackendName, str] = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
+
+
+class LiteRTBackend:
+    """One TFLite model; satisfies `fmx_runtime.backend.Backend`. Not thread-safe."""
+
+    def __init__(self, content: bytes, *, threads: int, package: BackendName) -> None:
+        """Allocate the tensors of the model in ``content``.
+
+        Raises:
+            BackendError: the interpreter is installed, but cannot be loaded.
+            ModelFileError: the interpreter refuses the file.
+        """
+        try:
+            module = importlib.import_module(_MODULES[package])
+        except ImportError as error:
+            raise BackendError(f"{package} is installed but cannot be loaded: {error}") from error
+        self.name = f"{package} {importlib.metadata.version(package)}"
+        self.card_text = _read_card(content)
+        try:
+            self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else "unknown"
+            raise ModelFileError(f"{self.name} cannot load this TFLite file: {reason}") from error
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelFileError(
+                f"expected one input and one output, found {len(inputs)} and {len(outputs)}"
+            )
+        self.input_shape = tuple(int(size) for size in inputs[0]["shape"])
+        self.input_dtype = np.dtype(inputs[0]["dtype"]).name
+        self.output_size = int(outputs[0]["shape"][-1])
+        self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
+        scale, zero_point = outputs[0]["quantization"]
+        # float32 holds these small integers exactly
+        self._output_scale, self._output_zero = np.float32(scale), np.float32(zero_point)
+
+    def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
+        """See `fmx_runtime.backend.Backend.run`."""
+        self._interpreter.set_tensor(self._input, tensor)
+        self._interpreter.invoke()
+        output: NDArray[Any] = self._interpreter.get_tensor(self._output)[0]
+        if self._output_scale:
+            output = (output.astype(np.float32) - self._output_zero) * self._output_scale
+        return output
+
+
+def _read_card(content: bytes) -> str | None:
+    """The card from the ZIP archive that follows the flatbuffer."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return archive.read(CARD_KEY).decode("utf-8")
+    except KeyError:
+        return None
+    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+        raise ModelFileError(f"the model card is damaged: {error}") from error

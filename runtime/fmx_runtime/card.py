@@ -1,0 +1,218 @@
+"""The model card: one JSON document that travels inside each model file.
+
+A model file alone is enough to run it right: the card says what the input tensor expects, what the
+output means, which labels there are, how the file was made, and what it was measured to do.
+Standard library only.
+
+History of the schema:
+
+1. first version
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from fmx_runtime.errors import ModelFileError
+
+__all__ = [
+    "CARD_KEY",
+    "SCHEMA",
+    "Accuracy",
+    "Golden",
+    "InputSpec",
+    "ModelCard",
+    "Precision",
+    "Provenance",
+    "Quantization",
+]
+
+SCHEMA = 1
+CARD_KEY = "fmx.json"
+"""Name of the ZIP entry (TFLite) and of the metadata property (ONNX) that hold the card."""
+
+Precision = Literal["float32", "int8"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """How a picture becomes the input tensor ``(1, height, width, channels)``.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        channels: 1 (gray) or 3 (RGB).
+        dtype: of the tensor. ``uint8`` takes pixels as they are; ``float32`` takes
+            ``pixel * scale + offset``.
+        scale: see ``dtype``; for ``uint8`` it tells what a pixel means to the network.
+        offset: likewise.
+        resize: ``fit`` keeps the aspect ratio and fills the rest with the picture's own border
+            colour; ``stretch`` does not keep it.
+        polarity: ``light-on-dark`` when the network knows only light things on a dark ground, so
+            that pictures with a light border are inverted; ``any`` leaves them alone.
+    """
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+    dtype: Literal["float32", "uint8"] = "float32"
+    scale: float
+    offset: float
+    resize: Literal["fit", "stretch"]
+    polarity: Literal["light-on-dark", "any"]
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no picture can have."""
+        if self.height < 1 or self.width < 1:
+            raise ModelFileError(f"input size {self.width}x{self.height} is not positive")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(height, width, channels)``."""
+        return self.height, self.width, self.channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantization:
+    """How the tensors' ranges were found; the ranges themselves live in the graph."""
+
+    scheme: str
+    """For example ``int8 per-channel weights, uint8 input``."""
+    calibration: str
+    """How ranges were taken from the sample, for example ``min-max``."""
+    split: str
+    """The data the sample was drawn from."""
+    size: int
+    """Number of pictures."""
+    seed: int
+    digest: str
+    """SHA-256 of the sample's pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a file came from."""
+
+    recipe: str
+    seed: int
+    data: str
+    """Name of the data set."""
+    data_digest: str
+    """SHA-256 over the training pixels and labels."""
+    keras_digest: str
+    """SHA-256 over the Keras model's weights."""
+    commit: str
+    """Git commit of the working folder, or ``unknown``."""
+    versions: dict[str, str]
+    """Package name -> version."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accuracy:
+    """Top-1 accuracy, as fractions, of the Keras model and of this file on the same pictures."""
+
+    keras: float
+    file: float
+    agreement: float
+    """Fraction of pictures on which both give the same label."""
+    data: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """A few inputs and what this file answered to them when it was made."""
+
+    pixels: str
+    """Base64 of the zlib-compressed uint8 pixels ``(n, height, width, channels)``."""
+    outputs: tuple[tuple[float, ...], ...]
+    """Class probabilities, ``n`` rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """Everything needed to run a model file right, and to know where it came from."""
+
+    name: str
+    precision: Precision
+    labels: tuple[str, ...]
+    input: InputSpec
+    output: Literal["probabilities", "logits"]
+    provenance: Provenance
+    model_sha256: str = ""
+    """Of the first ``model_bytes`` bytes of the file: the model as the converter made it."""
+    model_bytes: int = 0
+    quantization: Quantization | None = None
+    accuracy: Accuracy | None = None
+    golden: Golden | None = None
+    task: Literal["image-classification"] = "image-classification"
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """The card as text: keys sorted, so that equal cards give equal bytes."""
+        return json.dumps(
+            dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":")
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card; keys that this version does not know are passed over.
+
+        Raises:
+            ModelFileError: no JSON object, a newer schema, or a value that is missing or wrong.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ModelFileError(f"the model card is no JSON: {error}") from error
+        if not isinstance(data, dict):
+            raise ModelFileError("the model card is no JSON object")
+        schema = data.get("schema")
+        if not isinstance(schema, int) or schema > SCHEMA:
+            raise ModelFileError(
+                f"the model card has schema {schema!r}, this fmx-runtime reads up to {SCHEMA}: "
+                "upgrade it with 'pip install -U fmx-runtime'"
+            )
+        return _decode(cls, data, "")
+
+
+def _decode(kind: type[_T], data: dict[str, Any], where: str) -> _T:
+    """Build the dataclass ``kind`` from a JSON object, checking each value against its type."""
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        place = f"{where}{field.name}"
+        if field.name in data:
+            values[field.name] = _checked(hints[field.name], data[field.name], place)
+        elif field.default is dataclasses.MISSING:
+            raise ModelFileError(f"the model card lacks '{place}'")
+    return kind(**values)
+
+
+def _checked(hint: Any, value: Any, place: str) -> Any:
+    """``value`` as an instance of the type ``hint``, or a `ModelFileError` that names the place."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in arguments:
+            return None
+        return _checked(arguments[0], value, place)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _decode(hint, value, f"{place}.")  # type: ignore[arg-type]
+    if origin is tuple and isinstance(value, list):
+        return tuple(_checked(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _checked(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
+    if origin is Literal and value in arguments and not isinstance(value, bool):
+        return value
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool):
+        return value
+    raise ModelFileError(f"the model card's '{place}' is {value!r:.80}, expected {hint}")

@@ -1,0 +1,153 @@
+"""A model file as an object that answers pictures."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmx_runtime.backend import open_backend
+from fmx_runtime.card import ModelCard
+from fmx_runtime.errors import BackendError, ModelFileError
+from fmx_runtime.preprocess import to_pixels, to_tensor
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from fmx_runtime.backend import Backend, BackendName
+    from fmx_runtime.preprocess import Picture
+
+__all__ = ["Classifier", "Prediction", "softmax"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One label and its score, a probability between 0 and 1."""
+
+    label: str
+    score: float
+
+
+class Classifier:
+    """Answers pictures with labels, by what one model file says of itself.
+
+    Not thread-safe: TFLite interpreters own one set of tensors. Give each thread its own.
+
+    Example:
+        >>> classifier = Classifier("baseline.int8.tflite")  # doctest: +SKIP
+        >>> classifier.classify("boot.png", top_k=1)  # doctest: +SKIP
+        (Prediction(label='Ankle boot', score=0.98),)
+
+    Attributes:
+        card: the file's model card.
+        backend: name and version of the interpreter.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        backend: BackendName | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Open a model file, check that it is whole, and make it ready to answer.
+
+        Args:
+            path: a ``.tflite`` or ``.onnx`` file written by ``fmx export``.
+            backend: the interpreter; None takes the first installed one that fits.
+            threads: for one inference; small networks are fastest with 1.
+
+        Raises:
+            ModelFileError: missing, no model, damaged, without a card, or the card does not
+                match the model.
+            BackendError: no interpreter for it is installed.
+        """
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1. Received: threads={threads}")
+        content = _read(Path(path))
+        try:
+            self._backend = open_backend(content, backend=backend, threads=threads)
+            self.card = _checked_card(self._backend, content)
+        except (ModelFileError, BackendError) as error:
+            raise type(error)(f"'{path}': {error}") from error
+        self.backend = self._backend.name
+
+    def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Class probabilities of pictures that already have the network's size.
+
+        Args:
+            pixels: uint8 ``(n, height, width, channels)``, values 0 to 255.
+
+        Returns:
+            float32 ``(n, classes)``.
+
+        Raises:
+            ValueError: another shape or dtype.
+        """
+        spec = self.card.input
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.shape:
+            raise ValueError(
+                f"pixels must be uint8 (n, {', '.join(map(str, spec.shape))}). "
+                f"Received: {pixels.dtype} {pixels.shape}"
+            )
+        tensors = np.ascontiguousarray(to_tensor(pixels, spec))
+        run, rows = self._backend.run, np.empty((len(pixels), len(self.card.labels)), np.float32)
+        for index in range(len(pixels)):
+            rows[index] = run(tensors[index : index + 1])
+        return softmax(rows) if self.card.output == "logits" else rows
+
+    def classify(self, picture: Picture, top_k: int = 3) -> tuple[Prediction, ...]:
+        """The most probable labels of one picture, best first.
+
+        Args:
+            picture: a path, an encoded file's bytes, a Pillow image, or a uint8 array ``(h, w)``,
+                ``(h, w, 1)`` or ``(h, w, 3)`` of any size.
+            top_k: how many labels, at least 1; all of them where there are fewer.
+
+        Raises:
+            PictureError: the picture cannot be read.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
+        scores = self.predict(to_pixels(picture, self.card.input)[np.newaxis])[0]
+        best = np.argsort(-scores, kind="stable")[:top_k]
+        return tuple(Prediction(self.card.labels[i], float(scores[i])) for i in best)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelFileError(f"model '{path}' does not exist") from error
+    except OSError as error:
+        raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
+
+
+def _checked_card(backend: Backend, content: bytes) -> ModelCard:
+    """The card, if the file is whole and the card describes the model that is in it."""
+    if backend.card_text is None:
+        raise ModelFileError("carries no model card; export the model with 'fmx export'")
+    card = ModelCard.from_json(backend.card_text)
+    if hashlib.sha256(content[: card.model_bytes]).hexdigest() != card.model_sha256:
+        raise ModelFileError("was changed after it was exported (checksum differs); export again")
+    found: dict[str, tuple[Any, Any]] = {
+        "input shape": ((1, *card.input.shape), backend.input_shape),
+        "input type": (card.input.dtype, backend.input_dtype),
+        "number of classes": (len(card.labels), backend.output_size),
+    }
+    for what, (stated, actual) in found.items():
+        if stated != actual:
+            raise ModelFileError(f"{what}: the card says {stated}, the model has {actual}")
+    return card
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits as probabilities: float32 ``(n, classes)``, each row sums to 1."""
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: NDArray[np.float32] = exponents / exponents.sum(axis=-1, keepdims=True)
+    return result

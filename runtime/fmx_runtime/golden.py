@@ -1,0 +1,56 @@
+"""Golden vectors: inputs and the answers to them, carried inside the model file."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmx_runtime.card import Golden
+from fmx_runtime.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["decode", "encode"]
+
+
+def encode(pixels: NDArray[np.uint8], outputs: NDArray[np.float32]) -> Golden:
+    """Pack inputs and answers for the card.
+
+    Args:
+        pixels: uint8 ``(n, height, width, channels)``.
+        outputs: float32 ``(n, classes)``, class probabilities.
+
+    Returns:
+        The packed vectors; the outputs survive exactly.
+    """
+    packed = base64.b64encode(zlib.compress(np.ascontiguousarray(pixels).tobytes(), 9))
+    return Golden(
+        pixels=packed.decode("ascii"),
+        outputs=tuple(tuple(float(value) for value in row) for row in outputs),
+    )
+
+
+def decode(golden: Golden, shape: tuple[int, int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Unpack what `encode` packed.
+
+    Args:
+        golden: from the card.
+        shape: ``(height, width, channels)`` of one input.
+
+    Returns:
+        uint8 ``(n, height, width, channels)`` and float32 ``(n, classes)``.
+
+    Raises:
+        ModelFileError: the vectors are damaged.
+    """
+    try:
+        raw = zlib.decompress(base64.b64decode(golden.pixels, validate=True))
+        pixels = np.frombuffer(raw, np.uint8).reshape(len(golden.outputs), *shape)
+        return pixels, np.array(golden.outputs, np.float32)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise ModelFileError(f"the model's golden vectors are damaged: {error}") from error

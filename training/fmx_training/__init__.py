@@ -1,0 +1,1 @@
+"""Pictures -> a trained Keras model."""

@@ -1,0 +1,91 @@
+"""IDX files, the format of MNIST and its kin: read, and compared with what was published.
+
+An IDX file of bytes is a big-endian header (4 bytes, and 4 per axis), then the values. The header
+needs no parsing here: a file whose SHA-256 is the known one has the known shape.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fmx_runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["IdxFile", "read_idx"]
+
+
+@dataclass(frozen=True)
+class IdxFile:
+    """A published file of unsigned bytes.
+
+    Attributes:
+        name: its name once unpacked.
+        shape: of the values.
+        gz_md5: MD5 (hex) of the file as published, with .gz.
+        sha256: SHA-256 (hex) of the unpacked file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    gz_md5: str
+    sha256: str
+
+    @property
+    def header_bytes(self) -> int:
+        """How many bytes stand before the values."""
+        return 4 + 4 * len(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the unpacked file has."""
+        return self.header_bytes + prod(self.shape)
+
+    def in_folder(self, folder: Path) -> Path:
+        """The file as it lies in ``folder``: unpacked, or else with .gz (there or not)."""
+        unpacked = folder / self.name
+        return unpacked if unpacked.is_file() else folder / f"{self.name}.gz"
+
+
+def read_idx(file: IdxFile, path: Path) -> NDArray[np.uint8]:
+    """The values of ``file``, which lies at ``path``.
+
+    Returns:
+        uint8 array of the file's shape, values 0 to 255, read-only.
+
+    Raises:
+        DataError: what lies there is truncated or altered, or cannot be read.
+    """
+    problem, content = "", b""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            content = stream.read(file.size_bytes + 1)
+    except EOFError:
+        problem = "truncated: it ends too early"
+    except (gzip.BadGzipFile, zlib.error) as error:
+        problem = f"altered: {error}"
+    except OSError as error:
+        raise DataError(
+            f"'{path}' cannot be read ({error.strerror}); allow it, or name another folder with "
+            f"--data-dir"
+        ) from error
+    if not problem and len(content) < file.size_bytes:
+        problem = f"truncated: it holds {len(content)} bytes of {file.size_bytes}"
+    if not problem and hashlib.sha256(content).hexdigest() != file.sha256:
+        problem = "altered: its SHA-256 is not that of the published file"
+    if problem:
+        raise DataError(
+            f"'{path}' is {problem}; delete it so that it is fetched again, or name a folder with "
+            f"a good one with --data-dir"
+        )
+    return np.frombuffer(content, np.uint8, offset=file.header_bytes).reshape(file.shape)
