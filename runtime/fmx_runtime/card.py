@@ -11,13 +11,10 @@ History of the schema:
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import types
-import typing
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
+from fmx_runtime import codec
 from fmx_runtime.errors import ModelFileError
 
 __all__ = [
@@ -37,8 +34,6 @@ CARD_KEY = "fmx.json"
 """Name of the ZIP entry (TFLite) and of the metadata property (ONNX) that hold the card."""
 
 Precision = Literal["float32", "int8"]
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +152,7 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as text: keys sorted, so that equal cards give equal bytes."""
-        return json.dumps(
-            dataclasses.asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":")
-        )
+        return codec.encode(self)
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
@@ -169,50 +162,13 @@ class ModelCard:
             ModelFileError: no JSON object, a newer schema, or a value that is missing or wrong.
         """
         try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise ModelFileError(f"the model card is no JSON: {error}") from error
-        if not isinstance(data, dict):
-            raise ModelFileError("the model card is no JSON object")
-        schema = data.get("schema")
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise ModelFileError(
-                f"the model card has schema {schema!r}, this fmx-runtime reads up to {SCHEMA}: "
-                "upgrade it with 'pip install -U fmx-runtime'"
-            )
-        return _decode(cls, data, "")
-
-
-def _decode(kind: type[_T], data: dict[str, Any], where: str) -> _T:
-    """Build the dataclass ``kind`` from a JSON object, checking each value against its type."""
-    hints = typing.get_type_hints(kind)
-    values = {}
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        place = f"{where}{field.name}"
-        if field.name in data:
-            values[field.name] = _checked(hints[field.name], data[field.name], place)
-        elif field.default is dataclasses.MISSING:
-            raise ModelFileError(f"the model card lacks '{place}'")
-    return kind(**values)
-
-
-def _checked(hint: Any, value: Any, place: str) -> Any:
-    """``value`` as an instance of the type ``hint``, or a `ModelFileError` that names the place."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in arguments:
-            return None
-        return _checked(arguments[0], value, place)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _decode(hint, value, f"{place}.")  # type: ignore[arg-type]
-    if origin is tuple and isinstance(value, list):
-        return tuple(_checked(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {key: _checked(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
-    if origin is Literal and value in arguments and not isinstance(value, bool):
-        return value
-    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool):
-        return value
-    raise ModelFileError(f"the model card's '{place}' is {value!r:.80}, expected {hint}")
+            data = codec.parse(text)
+            schema = data.get("schema")
+            if not isinstance(schema, int) or schema > SCHEMA:
+                raise ModelFileError(
+                    f"the model card has schema {schema!r}, this fmx-runtime reads up to "
+                    f"{SCHEMA}: upgrade it with 'pip install -U fmx-runtime'"
+                )
+            return codec.decode(cls, data)
+        except codec.CodecError as error:
+            raise ModelFileError(f"the model card {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,20 +15,33 @@ __all__ = ["native_stderr_silenced"]
 
 @contextlib.contextmanager
 def native_stderr_silenced() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere for a while.
+    """Send file descriptor 2 to nowhere for a while; Python's own ``sys.stderr`` goes on.
 
     TFLite prints "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." from C++ each time a
-    model is opened, and offers Python no switch for it. What goes wrong is raised as an exception
-    all the same. Affects the whole process, so this is for commands, not for libraries.
+    model is opened, and offers Python no switch for it; TensorFlow is no better. What goes wrong
+    is raised as an exception all the same. Affects the whole process, so this is for commands,
+    not for libraries.
     """
-    sys.stderr.flush()
     saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
+    python_stderr = sys.stderr
+    python_stderr.flush()
+    if _descriptor(python_stderr) == 2:  # noqa: PLR2004
+        sys.stderr = os.fdopen(saved, "w", buffering=1, closefd=False)
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
         sys.stderr.flush()
+        sys.stderr = python_stderr
         os.dup2(saved, 2)
         os.close(saved)
         os.close(nowhere)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """None for a stream in memory, as tests put in the place of stderr."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return None

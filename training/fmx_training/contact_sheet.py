@@ -21,7 +21,7 @@ __all__ = ["draw"]
 
 _CELL = 56  # pixels of a picture's longer side, at least; small pictures grow by whole numbers
 _GAP, _CLASS_GAP, _MARGIN = 3, 15, 28
-_LABEL_WIDTH = 190
+_LABEL_WIDTH, _LABEL_HEIGHT = 190, 42
 _TITLE_HEIGHT = 62
 _GROUND, _INK, _FAINT_INK = "#f7f6f3", "#1d1d1f", "#8a8a8e"
 _CHANNELS = {1: "L", 3: "RGB"}
@@ -47,7 +47,8 @@ class _Layout:
     @property
     def band(self) -> int:
         """From one class's top to the next one's."""
-        return self.rows * (self.cell[1] + _GAP) - _GAP + _CLASS_GAP
+        pictures = self.rows * (self.cell[1] + _GAP) - _GAP
+        return max(pictures, _LABEL_HEIGHT) + _CLASS_GAP
 
     def top(self, label: int) -> int:
         return _MARGIN + _TITLE_HEIGHT + label * self.band
@@ -116,18 +117,19 @@ def _tile(picture: NDArray[np.uint8], cell: tuple[int, int]) -> Image.Image:
 def _write_words(sheet: Image.Image, dataset: Dataset, layout: _Layout) -> None:
     pen = ImageDraw.Draw(sheet)
     title, body, small = (ImageFont.load_default(size) for size in (26, 17, 13))
-    pen.text((_MARGIN, _MARGIN), dataset.name, _INK, title)
+    room = layout.size[0] - 2 * _MARGIN
+    pen.text((_MARGIN, _MARGIN), _fitted(pen, dataset.name, title, room), _INK, title)
     facts = f"{len(dataset):,} pictures in {layout.classes} classes"
     pen.text((_MARGIN, _MARGIN + 33), facts, _FAINT_INK, small)
     for label, (name, count) in enumerate(dataset.class_counts().items()):
         top = layout.top(label)
-        pen.text((_MARGIN, top), _fitted(pen, name, body), _INK, body)
+        words = _fitted(pen, name, body, _LABEL_WIDTH - 3 * _GAP)
+        pen.text((_MARGIN, top), words, _INK, body)
         pen.text((_MARGIN, top + 23), f"{count:,}", _FAINT_INK, small)
 
 
-def _fitted(pen: ImageDraw.ImageDraw, name: str, font: _Font) -> str:
-    """``name``, cut with an ellipsis where it is wider than its column."""
-    room = _LABEL_WIDTH - 3 * _GAP
+def _fitted(pen: ImageDraw.ImageDraw, name: str, font: _Font, room: int) -> str:
+    """``name``, cut with an ellipsis where it is wider than ``room`` pixels."""
     if pen.textlength(name, font) <= room:
         return name
     kept = len(name)

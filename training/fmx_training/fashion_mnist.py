@@ -14,7 +14,7 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import platformdirs
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 NAME = "fashion-mnist"
-POLARITY = "light-on-dark"
+POLARITY: Literal["light-on-dark"] = "light-on-dark"
 CLASS_NAMES = (
     "T-shirt/top",
     "Trouser",

@@ -1,0 +1,130 @@
+"""How often answers are right, and how sure that is; pure functions of labels and answers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Difference", "Proportion", "confusion", "difference", "per_class", "proportion"]
+
+_Z95 = 1.959963984540054
+"""Of the normal distribution, 95 % lie within so many standard deviations."""
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """``hits`` of ``total``, at least one; ``value`` and its bounds are fractions."""
+
+    hits: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """The fraction itself."""
+        return self.hits / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval, which stays within 0 and 1 and holds for few pictures too.
+
+        E. B. Wilson: Probable inference, the law of succession, and statistical inference, 1927.
+        """
+        z2 = _Z95**2
+        middle = (self.hits + z2 / 2) / (self.total + z2)
+        misses = self.total - self.hits
+        half = _Z95 * math.sqrt(self.hits * misses / self.total + z2 / 4) / (self.total + z2)
+        low = 0.0 if self.hits == 0 else middle - half
+        high = 1.0 if misses == 0 else middle + half
+        return low, high
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one model's accuracy differs from a reference's on the same pictures.
+
+    Attributes:
+        gained: pictures that only the model has right.
+        lost: pictures that only the reference has right.
+        total: all pictures, at least one.
+    """
+
+    gained: int
+    lost: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """The model's accuracy less the reference's, as a fraction."""
+        return (self.gained - self.lost) / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval for matched pairs: half a picture is added to each kind of outcome.
+
+        A. Agresti, Y. Min: Simple improved confidence intervals for comparing matched
+        proportions, 2005.
+        """
+        gained, lost, total = self.gained + 0.5, self.lost + 0.5, self.total + 2
+        middle = (gained - lost) / total
+        half = _Z95 * math.sqrt(gained + lost - (gained - lost) ** 2 / total) / total
+        return max(-1.0, middle - half), min(1.0, middle + half)
+
+
+def proportion(hits: NDArray[np.bool_]) -> Proportion:
+    """Count the hits.
+
+    Args:
+        hits: bool ``(n,)``, n at least 1.
+    """
+    return Proportion(int(np.count_nonzero(hits)), len(hits))
+
+
+def difference(
+    labels: NDArray[np.int64], reference: NDArray[np.int64], answers: NDArray[np.int64]
+) -> Difference:
+    """Compare two models' answers picture by picture.
+
+    Args:
+        labels: int64 ``(n,)``, the truth.
+        reference: int64 ``(n,)``, what the reference answered.
+        answers: int64 ``(n,)``, what the model answered.
+    """
+    before, after = reference == labels, answers == labels
+    return Difference(
+        gained=int(np.count_nonzero(after & ~before)),
+        lost=int(np.count_nonzero(before & ~after)),
+        total=len(labels),
+    )
+
+
+def confusion(
+    labels: NDArray[np.int64], answers: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Count each pair of truth and answer.
+
+    Args:
+        labels: int64 ``(n,)``, values 0 to ``classes - 1``.
+        answers: likewise.
+        classes: how many there are.
+
+    Returns:
+        int64 ``(classes, classes)``; rows are the truth, columns the answer.
+    """
+    counts = np.bincount(labels * classes + answers, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.int64)
+
+
+def per_class(matrix: NDArray[np.int64]) -> tuple[Proportion | None, ...]:
+    """The share of each class's pictures that got its label; None for a class without pictures.
+
+    Args:
+        matrix: int64 ``(classes, classes)`` from `confusion`.
+    """
+    pairs = zip(matrix.diagonal().tolist(), matrix.sum(axis=1).tolist(), strict=True)
+    return tuple(Proportion(hits, total) if total else None for hits, total in pairs)

@@ -1,0 +1,84 @@
+"""``fmx bench``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmx_cli.export import EXPORTS
+from fmx_cli.terminal import note, out
+from fmx_runtime.atomic import make_folder
+from fmx_runtime.errors import DataError
+from fmx_training import fashion_mnist
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["bench_files"]
+
+_REPORTS = Path("reports")
+_MANIFEST = "manifest.json"
+
+
+def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | None) -> Path:
+    """Measure model files on the test pictures and write the reports.
+
+    Args:
+        paths: model files and export folders; none means the newest export folder.
+        output: folder of the reports.
+        data_dir: see `fashion_mnist.find`.
+
+    Returns:
+        The HTML report.
+    """
+    from fmx_benchmarks import report, suite, table
+
+    chosen = list(paths) or [_newest_export()]
+    files, keras_model = _expand(chosen)
+    folder = make_folder(output or _REPORTS / files[0].name.split(".")[0])
+    test = fashion_mnist.load(data_dir).test
+    result = suite.run(
+        files,
+        test.images,
+        test.labels,
+        data=test.name,
+        keras_model=keras_model,
+        progress=note,
+    )
+    out.print(table.build(result))
+    written = report.write(result, test.images, test.labels, folder)
+    for path in written:
+        out.print(str(path), markup=False)
+    return folder / "report.html"
+
+
+def _newest_export() -> Path:
+    found = sorted(EXPORTS.glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise DataError(
+            f"no exported model in '{EXPORTS}'; 'fmx export --int8' makes one, or name the files"
+        )
+    return found[-1].parent
+
+
+def _expand(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
+    """The model files that are meant, and the Keras model that they were exported from."""
+    files: list[Path] = []
+    keras_model = None
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"'{path}' does not exist; give model files or export folders")
+        if path.is_file():
+            files.append(path)
+            continue
+        if not (path / _MANIFEST).exists():
+            raise DataError(f"'{path}' has no {_MANIFEST}: it is no export folder")
+        manifest = json.loads((path / _MANIFEST).read_text("utf-8"))
+        files += [path / file["file"] for file in manifest["files"]]
+        source = path / manifest["keras_model"]
+        if source.exists():
+            keras_model = keras_model or source
+        else:
+            note(f"the Keras model '{source}' is gone: its row is left out")
+    return files, keras_model

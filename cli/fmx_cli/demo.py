@@ -1,0 +1,71 @@
+"""``fmx demo``: the commands a user types, one after the other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from fmx_cli.bench import bench_files
+from fmx_cli.data import show as show_data
+from fmx_cli.export import EXPORTS, export_run
+from fmx_cli.terminal import note, out
+from fmx_cli.train import begin, finish
+from fmx_runtime.atomic import make_folder, replacing
+from fmx_training import fashion_mnist, recipes
+
+if TYPE_CHECKING:
+    from fmx_training.dataset import Dataset
+
+__all__ = ["show"]
+
+_RECIPE = "baseline"
+_SHORT_EPOCHS = 4
+_PICTURES = Path("demo/pictures")
+
+
+def show(*, full: bool, data_dir: Path | None) -> None:
+    """Data, train, export, bench, run; ends by naming the report."""
+    recipe = recipes.get(_RECIPE)
+    epochs = recipe.epochs if full else _SHORT_EPOCHS
+    _heading("fmx data")
+    show_data(data_dir, None)
+    _heading(f"fmx train --epochs {epochs}")
+    if not full:
+        note(
+            f"a short training: {epochs} of {recipe.epochs} epochs, on all the data; "
+            "'make demo FULL=1' trains to the end"
+        )
+    run = begin(_RECIPE, epochs, 0, None, data_dir)
+    finish(run, data_dir)
+    _heading("fmx export --int8")
+    export_run(run.folder, int8=True, output=None, data_dir=data_dir)
+    _heading("fmx bench")
+    report = bench_files([], None, data_dir)
+    pictures = _write_pictures(fashion_mnist.load(data_dir).test)
+    _heading(f"fmx-run --top-k 3 {pictures}")
+    model = EXPORTS / recipe.name / f"{recipe.name}.int8.tflite"
+    subprocess.run(
+        [sys.executable, "-m", "fmx_runtime.cli", "--model", model, "--top-k", "3", pictures],
+        check=True,
+    )
+    out.print(f"\nThe report: [bold]{report}[/]")
+
+
+def _heading(command: str) -> None:
+    out.print(f"\n[bold]$ {command}[/]")
+
+
+def _write_pictures(dataset: Dataset) -> Path:
+    """The first test picture of each class as a PNG file named after its class."""
+    folder = make_folder(_PICTURES)
+    for index, name in enumerate(dataset.class_names):
+        first = int(np.argmax(dataset.labels == index))
+        words = "".join(char if char.isalnum() else "-" for char in name.lower())
+        with replacing(folder / f"{words}.png") as temporary:
+            Image.fromarray(dataset.images[first, :, :, 0]).save(temporary)
+    return folder

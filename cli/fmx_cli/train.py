@@ -1,0 +1,87 @@
+"""``fmx train``."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fmx_cli.terminal import note, out
+from fmx_runtime.card import InputSpec
+from fmx_runtime.quiet import native_stderr_silenced
+from fmx_training import fashion_mnist, recipes
+from fmx_training import run as runs
+
+if TYPE_CHECKING:
+    from fmx_training.run import Run
+
+__all__ = ["RUNS", "begin", "finish", "reopen"]
+
+RUNS = Path("runs")
+"""Where run folders go, and where the newest is looked for."""
+
+
+def begin(
+    recipe_name: str,
+    epochs: int | None,
+    seed: int,
+    output: Path | None,
+    data_dir: Path | None,
+) -> Run:
+    """Make the folder of a new run."""
+    recipe = recipes.get(recipe_name)
+    splits = fashion_mnist.load(data_dir)
+    height, width, channels = splits.train.images.shape[1:]
+    spec = InputSpec(
+        height=height,
+        width=width,
+        channels=channels,
+        scale=recipe.scale,
+        offset=recipe.offset,
+        resize="fit",
+        polarity=fashion_mnist.POLARITY,
+    )
+    now = dt.datetime.now().astimezone()
+    info = runs.RunInfo(
+        recipe=recipe,
+        epochs=epochs or recipe.epochs,
+        seed=seed,
+        data=splits.train.name,
+        data_digest=splits.train.digest(),
+        labels=splits.train.class_names,
+        input=spec,
+    )
+    return runs.create(output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}", info)
+
+
+def reopen(output: Path | None) -> Run:
+    """The run to go on with."""
+    return runs.open_run(output) if output else runs.newest(RUNS, finished=False)
+
+
+def finish(run: Run, data_dir: Path | None) -> None:
+    """Train to the end, or until Ctrl-C."""
+    info = run.info
+    splits = fashion_mnist.load(data_dir)
+    note(
+        f"training {info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "
+        f"on {len(splits.train):,} pictures of {info.data}; run folder {run.folder}"
+    )
+    try:
+        with native_stderr_silenced():
+            from fmx_training.train import train
+
+            metrics = train(run, splits, report=note)
+    except KeyboardInterrupt:
+        note(f"stopped; whole epochs are kept: go on with 'fmx train --resume -o {run.folder}'")
+        sys.exit(130)
+    for evaluation in (metrics.validation, metrics.test):
+        out.print(
+            f"{evaluation.data}: accuracy [bold]{evaluation.accuracy:.2%}[/], "
+            f"loss [bold]{evaluation.loss:.4f}[/] on {evaluation.size:,} pictures"
+        )
+    out.print("most confused test pictures:")
+    for words in metrics.confused:
+        out.print(f"  {words}", markup=False)
+    out.print(f"[bold]{run.folder}[/] holds the model, its figures and its curves")

@@ -1,0 +1,130 @@
+"""The folder of one training run: what is in it, and which run is the newest.
+
+::
+
+    run.json        what is trained, on what, how: written first
+    checkpoint/     epoch-NN.keras with the optimizer's state, and state.json that names it
+    model.keras     the trained network
+    history.json    figures of each epoch
+    metrics.json    accuracy, loss and confusion on the validation and test pictures: written last
+    curves.png      confusion.png      confused.txt
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmx_runtime import codec
+from fmx_runtime.atomic import make_folder, write
+from fmx_runtime.card import InputSpec  # noqa: TC001 (the codec reads this type)
+from fmx_runtime.errors import DataError
+from fmx_training.recipes import Recipe  # noqa: TC001 (likewise)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Run", "RunInfo", "create", "newest", "open_run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunInfo:
+    """What a run trains, on what and how: all that decides its result."""
+
+    recipe: Recipe
+    epochs: int
+    seed: int
+    data: str
+    """Name of the training data."""
+    data_digest: str
+    """SHA-256 of the training pictures and labels."""
+    labels: tuple[str, ...]
+    input: InputSpec
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what its run.json says."""
+
+    folder: Path
+    info: RunInfo
+
+    @property
+    def model_path(self) -> Path:
+        """The trained network."""
+        return self.folder / "model.keras"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the state after the last whole epoch."""
+        return self.folder / "checkpoint"
+
+    @property
+    def history_path(self) -> Path:
+        """Figures of each epoch."""
+        return self.folder / "history.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Figures of the trained network."""
+        return self.folder / "metrics.json"
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything is there."""
+        return self.metrics_path.exists()
+
+
+def create(folder: Path, info: RunInfo) -> Run:
+    """Begin a run in a folder that holds none yet.
+
+    Raises:
+        DataError: it holds one.
+        OutputError: it cannot be written to.
+    """
+    if (folder / "run.json").exists():
+        how = "a finished run" if Run(folder, info).finished else "an unfinished run"
+        raise DataError(
+            f"'{folder}' holds {how}: go on with --resume, or choose another folder with -o"
+        )
+    make_folder(folder)
+    write(folder / "run.json", codec.encode(info, indent=2) + "\n")
+    return Run(folder, info)
+
+
+def open_run(folder: Path) -> Run:
+    """A run that was begun, finished or not.
+
+    Raises:
+        DataError: the folder holds none, or its run.json is damaged.
+    """
+    path = folder / "run.json"
+    try:
+        return Run(folder, codec.decode(RunInfo, codec.parse(path.read_text("utf-8"))))
+    except FileNotFoundError as error:
+        raise DataError(
+            f"'{folder}' holds no training run (no run.json); 'fmx train' makes one"
+        ) from error
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"'{path}' {error}") from error
+
+
+def newest(root: Path, *, finished: bool) -> Run:
+    """The run below ``root`` that was begun last.
+
+    Args:
+        root: folder of run folders.
+        finished: whether to look among the finished runs or among the others.
+
+    Raises:
+        DataError: there is none.
+    """
+    paths = sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in paths:
+        run = open_run(path.parent)
+        if run.finished == finished:
+            return run
+    kind = "finished" if finished else "unfinished"
+    raise DataError(f"no {kind} training run in '{root}'; 'fmx train' makes one")
