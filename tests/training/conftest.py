@@ -1,15 +1,23 @@
-"""What several tests of this room need: the real pictures, read once."""
+"""What several tests of this room need: the real pictures, read once, and small runs on them."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_training import fashion_mnist
+from fmx_runtime.card import InputSpec
+from fmx_training import fashion_mnist, recipes
+from fmx_training import run as runs
+from fmx_training.train import train
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from fmx_training.dataset import Splits
+    from fmx_training.run import Run
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +30,53 @@ def found() -> fashion_mnist.Found:
 def splits(found: fashion_mnist.Found) -> Splits:
     """The real pictures."""
     return fashion_mnist.read(found)
+
+
+@pytest.fixture(scope="session")
+def few(splits: Splits) -> Splits:
+    """2,000 of the real training pictures and 500 of each other kind: an epoch takes a second."""
+    return dataclasses.replace(
+        splits,
+        train=splits.train.balanced_sample(2000, 0),
+        validation=splits.validation.balanced_sample(500, 0),
+        test=splits.test.balanced_sample(500, 0),
+    )
+
+
+@pytest.fixture(scope="session")
+def begin(few: Splits) -> Callable[..., Run]:
+    """Begins a run on the few pictures: ``begin(folder, epochs=…, seed=…)``."""
+
+    def begin(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
+        recipe = recipes.get("baseline")
+        spec = InputSpec(
+            height=28,
+            width=28,
+            channels=1,
+            scale=recipe.scale,
+            offset=recipe.offset,
+            resize="fit",
+            polarity=fashion_mnist.POLARITY,
+        )
+        info = runs.RunInfo(
+            recipe=recipe,
+            epochs=epochs,
+            seed=seed,
+            data=few.train.name,
+            data_digest=few.train.digest(),
+            labels=few.train.class_names,
+            input=spec,
+        )
+        return runs.create(folder, info)
+
+    return begin
+
+
+@pytest.fixture(scope="session")
+def finished(
+    begin: Callable[..., Run], few: Splits, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    """A run of three epochs that was never interrupted."""
+    run = begin(tmp_path_factory.mktemp("runs") / "whole")
+    train(run, few, report=lambda _: None)
+    return run

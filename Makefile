@@ -1,0 +1,36 @@
+# Every target needs nothing but itself: the first one called sets everything up in .venv.
+# All of them work again when they are run again, also after a failure.
+
+PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
+	$(python) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo yes),$(python))))
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help setup demo test lint
+
+help:
+	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
+	@echo "make demo FULL=1   the same, trained to the end"
+	@echo "make test          all tests"
+	@echo "make lint          ruff, mypy, import rules"
+	@echo "make setup         only the virtual environment in .venv"
+
+setup: $(READY)
+
+$(READY): pyproject.toml runtime/pyproject.toml constraints.txt tools/make-venv.sh
+	@test -n "$(PYTHON)" || { echo "fmx needs Python 3.11: 'sudo apt-get install python3.11', or make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/pip && $(BIN)/pip --version >/dev/null 2>&1 || tools/make-venv.sh $(PYTHON) .venv
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/fmx demo $(if $(FULL),--full)
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
