@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+
+from fmx_runtime import packages
 
 __all__ = ["Machine", "describe"]
 
@@ -72,7 +73,7 @@ def describe() -> Machine:
         load=round(psutil.getloadavg()[0], 2),
         system=f"{_distribution()}, {platform.system()} {platform.release()}",
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        packages=_versions(),
+        packages=packages.versions(*_PACKAGES),
     )
 
 
@@ -105,13 +106,3 @@ def _distribution() -> str:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:
         return platform.platform(terse=True)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fmx_runtime import errors
 
@@ -87,7 +88,7 @@ class Worker:
             raise
         self.start_s = time.perf_counter() - start
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         """The worker itself."""
         return self
 
@@ -121,10 +122,8 @@ class Worker:
         """End the process, by force if it does not end by itself; again does no harm."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None and not pipe.closed:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         try:
             self._process.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:

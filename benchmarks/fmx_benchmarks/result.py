@@ -9,19 +9,18 @@ History of the schema:
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import json
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fmx_benchmarks import accuracy, latency
-from fmx_benchmarks._decode import decode
-from fmx_benchmarks.machine import Machine
-from fmx_runtime.card import Precision
+from fmx_benchmarks import accuracy as accuracies
+from fmx_benchmarks import latency
+from fmx_benchmarks.machine import Machine  # noqa: TC001 (likewise)
+from fmx_runtime import codec
+from fmx_runtime.card import Precision  # noqa: TC001 (the codec reads this type)
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -177,21 +176,21 @@ class Result:
         """The labels as int64 ``(n,)``."""
         return np.array(self.labels, dtype=np.int64)
 
-    def accuracy(self, variant: Variant) -> accuracy.Proportion:
+    def accuracy(self, variant: Variant) -> accuracies.Proportion:
         """The share of pictures that got their true label."""
-        return accuracy.proportion(_answers(variant) == self.truth)
+        return accuracies.proportion(_answers(variant) == self.truth)
 
-    def agreement(self, variant: Variant) -> accuracy.Proportion:
+    def agreement(self, variant: Variant) -> accuracies.Proportion:
         """The share of pictures that got the reference's label."""
-        return accuracy.proportion(_answers(variant) == _answers(self.reference))
+        return accuracies.proportion(_answers(variant) == _answers(self.reference))
 
-    def difference(self, variant: Variant) -> accuracy.Difference:
+    def difference(self, variant: Variant) -> accuracies.Difference:
         """The variant's accuracy against the reference's."""
-        return accuracy.difference(self.truth, _answers(self.reference), _answers(variant))
+        return accuracies.difference(self.truth, _answers(self.reference), _answers(variant))
 
     def confusion(self, variant: Variant) -> NDArray[np.int64]:
         """int64 ``(classes, classes)``; rows are the truth, columns the answer."""
-        return accuracy.confusion(self.truth, _answers(variant), len(self.class_names))
+        return accuracies.confusion(self.truth, _answers(variant), len(self.class_names))
 
     def speedups(self, variant: Variant) -> tuple[float, ...]:
         """How many times faster than the baseline single pictures are answered, per round."""
@@ -210,8 +209,7 @@ class Result:
 
     def to_json(self) -> str:
         """The result as one line of text; equal results give equal text."""
-        document = dataclasses.asdict(self)
-        return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        return codec.encode(self)
 
     @classmethod
     def from_json(cls, text: str) -> Result:
@@ -221,18 +219,16 @@ class Result:
             DataError: no JSON object, a newer schema, or a value that is missing or wrong.
         """
         try:
-            document = json.loads(text)
-        except ValueError as error:
-            raise DataError(f"the benchmark result is no JSON: {error}") from error
-        if not isinstance(document, dict):
-            raise DataError("the benchmark result is no JSON object")
-        schema = document.get("schema")
-        if not isinstance(schema, int) or schema > SCHEMA:
-            raise DataError(
-                f"the benchmark result has schema {schema!r}, this fmx-toolkit reads up to "
-                f"{SCHEMA}: upgrade it with 'pip install -U fmx-toolkit'"
-            )
-        return decode(cls, document)
+            document = codec.parse(text)
+            schema = document.get("schema")
+            if not isinstance(schema, int) or schema > SCHEMA:
+                raise DataError(
+                    f"the benchmark result has schema {schema!r}, this fmx-toolkit reads up to "
+                    f"{SCHEMA}: upgrade it with 'pip install -U fmx-toolkit'"
+                )
+            return codec.decode(cls, document)
+        except codec.CodecError as error:
+            raise DataError(f"the benchmark result {error}; measure again") from error
 
 
 def _answers(variant: Variant) -> NDArray[np.int64]:

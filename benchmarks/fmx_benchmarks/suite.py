@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
+import datetime as dt
 import hashlib
 import tempfile
 from dataclasses import dataclass, field
@@ -96,7 +96,7 @@ def run(
         np.save(pictures, images)
         opener = _Opener(pictures, settings.core, stack)
         entries = opener.open_all(files, keras_model, tell)
-        _check_cards(entries, images, labels)
+        _check_cards(entries, labels)
         for number in range(rounds):
             tell(f"round {number + 1} of {rounds}: latency and throughput")
             # there and back, so that no model always follows the same other one
@@ -111,7 +111,7 @@ def run(
                     _measure_start(entry, pictures, settings.core)
     return Result(
         data=data,
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         class_names=entries[0].card.labels,
         labels=tuple(labels.tolist()),
         machine=described,
@@ -209,9 +209,7 @@ def _check_options(
             raise DataError(f"{name} must be at least 1. Received: {name}={count}")
 
 
-def _check_cards(
-    entries: Sequence[_Entry], images: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> None:
+def _check_cards(entries: Sequence[_Entry], labels: NDArray[np.int64]) -> None:
     first = entries[0]
     for entry in entries:
         if entry.card.labels != first.card.labels:

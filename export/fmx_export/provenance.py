@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import subprocess
 from typing import Any
 
 import numpy as np
 
+from fmx_runtime import packages
+
 __all__ = ["commit", "versions", "weights_digest"]
 
-_PACKAGES = ("fmx-toolkit", "keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
+_PACKAGES = (
+    "fmx-toolkit",
+    "keras",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tf2onnx",
+)
 
 
 def versions() -> dict[str, str]:
     """Versions of the packages that shape an exported file."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}
+    return packages.versions(*_PACKAGES)
 
 
 def commit() -> str:

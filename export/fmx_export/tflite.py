@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,18 +44,20 @@ def export_tflite(
     Raises:
         ExportError: TensorFlow cannot convert the model, or int8 pixels do not fit.
     """
-    signature = tf.TensorSpec((1, *spec.shape), tf.float32, name="image")
-    function = tf.function(lambda image: model(image, training=False), input_signature=[signature])
-    # without the model as trackable object: variables become constants; with it, they stay
-    # variables that nobody initializes, and the file answers NaN
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    served = _Served(model, spec)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [served.answer.get_concrete_function()], served
+    )
     if precision == "int8":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: _representative(calibration, spec)
         converter.inference_input_type = converter.inference_output_type = tf.uint8
     try:
-        content = bytes(converter.convert())
+        with warnings.catch_warnings():
+            # "Statistics for quantized inputs were expected": the calibration gives them
+            warnings.simplefilter("ignore", UserWarning)
+            content = bytes(converter.convert())
     # the converter raises its own types, RuntimeError and ValueError among others
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
@@ -62,6 +65,21 @@ def export_tflite(
     if precision == "int8":
         _check_raw_pixels(content, spec)
     return content
+
+
+class _Served(tf.Module):  # type: ignore[misc]
+    """A Keras model as the function that is converted, with the variables that it reads.
+
+    The converter finds only variables that `tf.Module` tracks, and Keras 3 wraps its own; without
+    them the file's weights are never initialized, and it answers NaN.
+    """
+
+    def __init__(self, model: Any, spec: InputSpec) -> None:
+        super().__init__()
+        self.variables_read = [variable.value for variable in model.variables]
+        # one picture at a time: every shape in the file is a constant
+        signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name="image")]
+        self.answer = tf.function(lambda image: model(image, training=False), signature)
 
 
 def _representative(

@@ -122,7 +122,7 @@ def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     """A file where a folder must be is an OutputError, and stays what it was."""
     in_the_way = tmp_path / "file"
     in_the_way.write_text("mine")
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot write to"):
         contact_sheet.draw(one_colour(4, 4, 1), in_the_way / "a.png")
     assert in_the_way.read_text() == "mine"
 
@@ -130,6 +130,6 @@ def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_folder_in_the_way(tmp_path: Path) -> None:
     """A folder where the file must be is an OutputError, and no draft is left beside it."""
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot write to"):
         contact_sheet.draw(one_colour(4, 4, 1), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

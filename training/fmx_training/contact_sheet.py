@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fmx_runtime.errors import DataError, OutputError
+from fmx_runtime.atomic import make_folder, replacing
+from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,10 @@ def draw(
         for position, index in enumerate(chosen):
             tile = _tile(shown.images[index], layout.cell)
             sheet.paste(tile, layout.corner(label, position))
-    _save(sheet, Path(path))
+    path = Path(path)
+    make_folder(path.parent)
+    with replacing(path) as draft:
+        sheet.save(draft, "PNG", optimize=True)
 
 
 def _cell_size(width: int, height: int) -> tuple[int, int]:
@@ -136,17 +139,3 @@ def _fitted(pen: ImageDraw.ImageDraw, name: str, font: _Font, room: int) -> str:
     while kept and pen.textlength(f"{name[:kept]}...", font) > room:
         kept -= 1
     return f"{name[:kept]}..."
-
-
-def _save(sheet: Image.Image, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".sheet-") as work:
-            draft = Path(work) / "sheet.png"
-            sheet.save(draft, optimize=True)
-            draft.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"the contact sheet '{path}' cannot be written ({error.strerror}); name a file in a "
-            f"folder that can be"
-        ) from error

@@ -1,0 +1,18 @@
+"""Which versions of which packages take part; reports and model cards record them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+__all__ = ["versions"]
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Name -> version of those distributions that are installed, in the order given."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
