@@ -1,13 +1,14 @@
-"""What several tests of this room need: the real pictures, read once, and small runs on them."""
+"""What tests of several rooms need: the real pictures, and what small runs on them lead to."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING
 
+import keras
 import pytest
 
-from fmx_runtime.card import InputSpec
+from fmx_runtime.card import InputSpec, Provenance
 from fmx_training import fashion_mnist, recipes
 from fmx_training import run as runs
 from fmx_training.train import train
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fmx_export.bundle import Source
     from fmx_training.dataset import Splits
     from fmx_training.run import Run
 
@@ -80,3 +82,45 @@ def finished(
     run = begin(tmp_path_factory.mktemp("runs") / "whole")
     train(run, few, report=lambda _: None)
     return run
+
+
+@pytest.fixture(scope="session")
+def source(finished: Run) -> Source:
+    """The network of the finished run, as the exporter takes it."""
+    from fmx_export.bundle import Source
+
+    return Source(
+        model=keras.models.load_model(finished.model_path, compile=False),
+        path=finished.model_path,
+        name="baseline",
+        labels=finished.info.labels,
+        spec=finished.info.input,
+        provenance=Provenance(
+            recipe="baseline",
+            seed=0,
+            data=finished.info.data,
+            data_digest=finished.info.data_digest,
+            keras_digest="0" * 64,
+            commit="unknown",
+            versions={},
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def exported(
+    source: Source, splits: Splits, few: Splits, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
+    from fmx_export import bundle
+
+    folder = tmp_path_factory.mktemp("exports") / "baseline"
+    bundle.export(
+        source,
+        precisions=("float32", "int8"),
+        calibration=bundle.Calibration(few.train.images[:200], few.train.name, 0),
+        held_out=splits.validation,
+        folder=folder,
+        progress=lambda _: None,
+    )
+    return folder
