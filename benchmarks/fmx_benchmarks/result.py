@@ -161,15 +161,13 @@ class Result:
     @property
     def reference(self) -> Variant:
         """What answers are compared with: the Keras model, or else a float file, or the first."""
-        keras = [one for one in self.variants if one.format == "keras"]
-        return keras[0] if keras else self.baseline
+        floats = [one for one in self.variants if one.precision == "float32"]
+        return next((one for one in floats if one.format == "keras"), (floats or self.variants)[0])
 
-    @property
-    def baseline(self) -> Variant:
-        """What times and sizes are compared with: the first float file, or else the first row."""
-        files = [one for one in self.variants if one.format != "keras"]
-        floats = [one for one in files if one.precision == "float32"]
-        return (floats or list(self.variants))[0]
+    def baseline(self, variant: Variant) -> Variant | None:
+        """What times and sizes are compared with: the float file of the same format, if any."""
+        same = (one for one in self.variants if one.format == variant.format != "keras")
+        return next((one for one in same if one.precision == "float32"), None)
 
     @functools.cached_property
     def truth(self) -> NDArray[np.int64]:
@@ -192,16 +190,12 @@ class Result:
         """int64 ``(classes, classes)``; rows are the truth, columns the answer."""
         return accuracies.confusion(self.truth, _answers(variant), len(self.class_names))
 
-    def speedups(self, variant: Variant) -> tuple[float, ...]:
-        """How many times faster than the baseline single pictures are answered, per round."""
+    def speedups(self, variant: Variant, baseline: Variant) -> tuple[float, ...]:
+        """How many times faster than ``baseline`` single pictures are answered, per round."""
         return latency.speedups(
-            [one.calls_us for one in self.baseline.rounds],
+            [one.calls_us for one in baseline.rounds],
             [one.calls_us for one in variant.rounds],
         )
-
-    def speedup(self, variant: Variant) -> float:
-        """Median of `speedups`."""
-        return statistics.median(self.speedups(variant))
 
     def disagreements(self, variant: Variant) -> NDArray[np.int64]:
         """The pictures that the reference answers otherwise: int64 ``(m,)``, rising."""

@@ -47,10 +47,9 @@ def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | Non
         progress=note,
     )
     out.print(table.build(result))
-    written = report.write(result, test.images, test.labels, folder)
-    for path in written:
+    for path in report.write_all(result, test.images, folder):
         out.print(str(path), markup=False)
-    return folder / "report.html"
+    return folder / report.HTML_NAME
 
 
 def _newest_export() -> Path:

@@ -1,0 +1,134 @@
+"""The plots of a report, as SVG that takes its colours from the page around it."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fmx_benchmarks.table import title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fmx_benchmarks.result import Result, Variant
+
+__all__ = ["latency_svg", "tradeoff_svg"]
+
+_INK = "#010203"  # stands for the page's text colour, see _svg
+_COLOURS = {
+    ("keras", "float32"): "#8a8a8e",
+    ("tflite", "float32"): "#6fb1dc",
+    ("tflite", "int8"): "#1f78b4",
+    ("onnx", "float32"): "#f0a860",
+    ("onnx", "int8"): "#d1495b",
+}
+_WIDTH = 7.6  # inches
+_LABEL_OFFSETS = (-13, 13, -41, 41)  # points, in turns, so that neighbours' labels do not meet
+_STYLE: Any = {  # typed by names that only matplotlib knows
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fmx",  # equal figures give equal bytes
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+}
+
+
+def tradeoff_svg(result: Result) -> str:
+    """Accuracy against the median time of a picture; a mark's area is the file's size."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
+        axes = figure.subplots()
+        largest = max(variant.size_bytes for variant in result.variants)
+        by_time = sorted(result.variants, key=lambda variant: variant.latency_us(50))
+        for variant, offset in zip(by_time, itertools.cycle(_LABEL_OFFSETS), strict=False):
+            accuracy = result.accuracy(variant)
+            point = (variant.latency_us(50), 100 * accuracy.value)
+            low, high = (100 * bound for bound in accuracy.interval)
+            colour = _colour(variant)
+            axes.plot([point[0]] * 2, [low, high], color=colour, alpha=0.35, linewidth=1.5)
+            axes.scatter(*point, s=40 + 260 * variant.size_bytes / largest, color=colour, zorder=3)
+            axes.annotate(
+                f"{title(variant)}\n{variant.size_bytes / 1e3:,.0f} KB",
+                point,
+                xytext=(0, offset),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if offset > 0 else "top",
+                fontsize=8,
+            )
+        axes.margins(x=0.14, y=0.12)
+        axes.set_ylabel("accuracy, %")
+        _time_axis(axes)
+        axes.grid(alpha=0.15, color=_INK)
+        return _svg(figure)
+
+
+def latency_svg(result: Result) -> str:
+    """How the times of single pictures spread, with each model's p50, p90 and p99."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 0.9 + 0.55 * len(result.variants)), layout="constrained")
+        axes = figure.subplots()
+        fastest = min(variant.latency_us(0) for variant in result.variants)
+        slowest = max(variant.latency_us(99.5) for variant in result.variants)
+        edges = np.geomspace(fastest * 0.97, slowest * 1.03, 160)
+        for row, variant in enumerate(result.variants):
+            _spread(axes, row, variant, edges)
+        axes.set_yticks(range(len(result.variants)), [title(one) for one in result.variants])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.set_ylim(len(result.variants) - 0.45, -0.85)
+        axes.grid(axis="x", alpha=0.15, color=_INK)
+        _time_axis(axes)
+        return _svg(figure)
+
+
+def _spread(axes: Axes, row: int, variant: Variant, edges: np.ndarray) -> None:
+    counts, _ = np.histogram(variant.calls_us, edges)
+    colour = _colour(variant)
+    heights = 0.75 * np.sqrt(counts / counts.max())  # the root lets rare slow calls be seen
+    axes.fill_between(
+        edges[:-1], row + 0.12, row + 0.12 - heights, step="post", color=colour, linewidth=0
+    )
+    quantiles = [variant.latency_us(percent) for percent in (50, 90, 99)]
+    axes.plot(quantiles, [row + 0.22] * 3, "|", color=colour, markersize=7)
+    words = " / ".join(f"{value:,.0f}" for value in quantiles)
+    axes.text(1.02, row + 0.05, words, transform=axes.get_yaxis_transform(), fontsize=8)
+
+
+def _time_axis(axes: Axes) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_xscale("log")
+    axes.set_xlabel("microseconds for one picture, median")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _colour(variant: Variant) -> str:
+    return _COLOURS[variant.format, variant.precision]
+
+
+def _svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor")
