@@ -24,7 +24,8 @@ import numpy as np
 
 from fmx_benchmarks.latency import time_calls, time_pass
 from fmx_benchmarks.subjects import open_subject
-from fmx_runtime.errors import FmxError
+from fmx_runtime.card import ModelCard
+from fmx_runtime.errors import FmxError, ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         subject = open_subject(options.model, options.keras_card)
         pictures = np.load(options.pictures, mmap_mode="r")
+        _check_shape(options.model, subject, pictures)
         subject.answer(np.array(pictures[:1]))
         _say(replies, _introduction(subject))
         for line in sys.stdin:
@@ -60,6 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(replies, {"error": str(error), "kind": type(error).__name__})
         return error.exit_code
     return 0
+
+
+def _check_shape(model: Path, subject: Subject, pictures: NDArray[np.uint8]) -> None:
+    shape = ModelCard.from_json(subject.card_text).input.shape
+    if pictures.shape[1:] != shape:
+        raise ModelFileError(
+            f"'{model}' takes pictures (height, width, channels) {shape}, these are "
+            f"{pictures.shape[1:]}: name the data it was trained for"
+        )
 
 
 def _own_stdout() -> TextIO:
