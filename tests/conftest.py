@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 import pytest
 
-from fmx_runtime.card import InputSpec, Provenance
+from fmx_runtime.card import Provenance
 from fmx_training import fashion_mnist, recipes
 from fmx_training import run as runs
 from fmx_training.train import train
@@ -50,24 +50,12 @@ def begin(few: Splits) -> Callable[..., Run]:
     """Begins a run on the few pictures: ``begin(folder, epochs=…, seed=…)``."""
 
     def begin(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
-        recipe = recipes.get("baseline")
-        spec = InputSpec(
-            height=28,
-            width=28,
-            channels=1,
-            scale=recipe.scale,
-            offset=recipe.offset,
-            resize="fit",
+        info = runs.plan(
+            recipes.get("baseline"),
+            few.train,
             polarity=fashion_mnist.POLARITY,
-        )
-        info = runs.RunInfo(
-            recipe=recipe,
             epochs=epochs,
             seed=seed,
-            data=few.train.name,
-            data_digest=few.train.digest(),
-            labels=few.train.class_names,
-            input=spec,
         )
         return runs.create(folder, info)
 

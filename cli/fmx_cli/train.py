@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmx_cli.terminal import note, out
-from fmx_runtime.card import InputSpec
 from fmx_runtime.quiet import native_stderr_silenced
 from fmx_training import fashion_mnist, recipes
 from fmx_training import run as runs
@@ -31,27 +30,14 @@ def begin(
 ) -> Run:
     """Make the folder of a new run."""
     recipe = recipes.get(recipe_name)
-    splits = fashion_mnist.load(data_dir)
-    height, width, channels = splits.train.images.shape[1:]
-    spec = InputSpec(
-        height=height,
-        width=width,
-        channels=channels,
-        scale=recipe.scale,
-        offset=recipe.offset,
-        resize="fit",
+    info = runs.plan(
+        recipe,
+        fashion_mnist.load(data_dir).train,
         polarity=fashion_mnist.POLARITY,
+        epochs=epochs,
+        seed=seed,
     )
     now = dt.datetime.now().astimezone()
-    info = runs.RunInfo(
-        recipe=recipe,
-        epochs=epochs or recipe.epochs,
-        seed=seed,
-        data=splits.train.name,
-        data_digest=splits.train.digest(),
-        labels=splits.train.class_names,
-        input=spec,
-    )
     return runs.create(output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}", info)
 
 

@@ -13,18 +13,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fmx_runtime import codec
 from fmx_runtime.atomic import make_folder, write
-from fmx_runtime.card import InputSpec  # noqa: TC001 (the codec reads this type)
+from fmx_runtime.card import InputSpec
 from fmx_runtime.errors import DataError
-from fmx_training.recipes import Recipe  # noqa: TC001 (likewise)
+from fmx_training.recipes import Recipe  # noqa: TC001 (the codec reads this type)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Run", "RunInfo", "create", "newest", "open_run"]
+    from fmx_training.dataset import Dataset
+
+__all__ = ["Run", "RunInfo", "create", "newest", "open_run", "plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,44 @@ class Run:
     def finished(self) -> bool:
         """Whether everything is there."""
         return self.metrics_path.exists()
+
+
+def plan(
+    recipe: Recipe,
+    train: Dataset,
+    *,
+    polarity: Literal["light-on-dark", "any"],
+    epochs: int | None = None,
+    seed: int = 0,
+) -> RunInfo:
+    """What a run with this recipe on these pictures is.
+
+    Args:
+        recipe: how to train.
+        train: the training pictures; their size becomes the network's input.
+        polarity: theirs, see `fmx_runtime.card.InputSpec`.
+        epochs: instead of the recipe's own number.
+        seed: of everything random, 0 or more.
+    """
+    height, width, channels = train.images.shape[1:]
+    spec = InputSpec(
+        height=height,
+        width=width,
+        channels=channels,
+        scale=recipe.scale,
+        offset=recipe.offset,
+        resize="fit",
+        polarity=polarity,
+    )
+    return RunInfo(
+        recipe=recipe,
+        epochs=epochs or recipe.epochs,
+        seed=seed,
+        data=train.name,
+        data_digest=train.digest(),
+        labels=train.class_names,
+        input=spec,
+    )
 
 
 def create(folder: Path, info: RunInfo) -> Run:
