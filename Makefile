@@ -6,13 +6,14 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint notebook
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
 	@echo "make demo FULL=1   the same, trained to the end"
 	@echo "make test          all tests"
 	@echo "make lint          ruff, mypy, import rules"
+	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
 	@echo "make setup         only the virtual environment in .venv"
 
 setup: $(READY)
@@ -34,3 +35,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+notebook: $(READY)
+	rm -rf notebooks/work
+	$(BIN)/jupyter execute --inplace --timeout=-1 notebooks/fashion_mnist.ipynb

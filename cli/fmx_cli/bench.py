@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmx_cli.export import EXPORTS
-from fmx_cli.terminal import note, out
+from fmx_cli.terminal import note, out, steps
+from fmx_export.manifest import MANIFEST, Manifest
 from fmx_runtime.atomic import make_folder
 from fmx_runtime.errors import DataError
 from fmx_training import fashion_mnist
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["bench_files"]
 
 _REPORTS = Path("reports")
-_MANIFEST = "manifest.json"
 
 
 def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | None) -> Path:
@@ -38,14 +37,15 @@ def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | Non
     files, keras_model = _expand(chosen)
     folder = make_folder(output or _REPORTS / files[0].name.split(".")[0])
     test = fashion_mnist.load(data_dir).test
-    result = suite.run(
-        files,
-        test.images,
-        test.labels,
-        data=test.name,
-        keras_model=keras_model,
-        progress=note,
-    )
+    with steps() as progress:
+        result = suite.run(
+            files,
+            test.images,
+            test.labels,
+            data=test.name,
+            keras_model=keras_model,
+            progress=progress,
+        )
     out.print(table.build(result))
     for path in report.write_all(result, test.images, folder):
         out.print(str(path), markup=False)
@@ -53,7 +53,7 @@ def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | Non
 
 
 def _newest_export() -> Path:
-    found = sorted(EXPORTS.glob(f"*/{_MANIFEST}"), key=lambda path: path.stat().st_mtime)
+    found = sorted(EXPORTS.glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise DataError(
             f"no exported model in '{EXPORTS}'; 'fmx export --int8' makes one, or name the files"
@@ -71,11 +71,9 @@ def _expand(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
         if path.is_file():
             files.append(path)
             continue
-        if not (path / _MANIFEST).exists():
-            raise DataError(f"'{path}' has no {_MANIFEST}: it is no export folder")
-        manifest = json.loads((path / _MANIFEST).read_text("utf-8"))
-        files += [path / file["file"] for file in manifest["files"]]
-        source = path / manifest["keras_model"]
+        manifest = Manifest.read(path)
+        files += [path / file.file for file in manifest.files]
+        source = path / manifest.keras_model
         if source.exists():
             keras_model = keras_model or source
         else:

@@ -45,7 +45,7 @@ def show(*, full: bool, data_dir: Path | None) -> None:
     _heading("fmx export --int8")
     export_run(run.folder, int8=True, output=None, data_dir=data_dir)
     _heading("fmx bench")
-    report = bench_files([], None, data_dir)
+    report = bench_files([EXPORTS / recipe.name], None, data_dir)
     pictures = _write_pictures(fashion_mnist.load(data_dir).test)
     _heading(f"fmx-run --top-k 3 {pictures}")
     model = EXPORTS / recipe.name / f"{recipe.name}.int8.tflite"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from fmx_cli.terminal import note, out
+from fmx_cli.terminal import note, out, steps
 from fmx_cli.train import RUNS
 from fmx_runtime.atomic import make_folder
 from fmx_runtime.card import Precision, Provenance
@@ -17,7 +17,8 @@ from fmx_training import fashion_mnist
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
-    from fmx_export.bundle import Manifest, Source
+    from fmx_export.bundle import Source
+    from fmx_export.manifest import Manifest
     from fmx_training.run import Run
 
 __all__ = ["EXPORTS", "export_run"]
@@ -41,7 +42,7 @@ def export_run(
     precisions: tuple[Precision, ...] = ("float32", "int8") if int8 else ("float32",)
     sample = splits.train.balanced_sample(_CALIBRATION_SIZE, _CALIBRATION_SEED)
     note(f"exporting {run.folder}")
-    with native_stderr_silenced():
+    with native_stderr_silenced(), steps() as progress:
         from fmx_export import bundle
 
         manifest = bundle.export(
@@ -50,7 +51,7 @@ def export_run(
             calibration=bundle.Calibration(sample.images, splits.train.name, _CALIBRATION_SEED),
             held_out=splits.validation,
             folder=folder,
-            progress=note,
+            progress=progress,
         )
     _print(manifest, folder)
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Console
+import contextlib
+from typing import TYPE_CHECKING
 
-__all__ = ["note", "out"]
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["note", "out", "steps"]
 
 out = Console(highlight=False)
 """Results: stdout."""
@@ -15,3 +22,13 @@ _err = Console(stderr=True, highlight=False)
 def note(message: str) -> None:
     """Say on stderr what is being done."""
     _err.print(message, style="dim", markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """What says each step of a longer work: one line that changes on a terminal, else `note`."""
+    if not _err.is_terminal:
+        yield note
+        return
+    with _err.status("") as status:
+        yield lambda message: status.update(f"[dim]{escape(message)}[/]")

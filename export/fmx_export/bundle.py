@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from fmx_export.calibrate import calibration_digest, calibration_pixels
 from fmx_export.embed import embed
+from fmx_export.manifest import MANIFEST, ExportedFile, Manifest
 from fmx_export.onnx import export_onnx
 from fmx_export.tflite import export_tflite
 from fmx_export.verify import ask_keras, measure, verify_card
 from fmx_runtime import golden
-from fmx_runtime.atomic import make_folder, write
-from fmx_runtime.card import Accuracy, ModelCard, Quantization
+from fmx_runtime.atomic import make_folder, replacing, write
+from fmx_runtime.card import ModelCard, Quantization
 from fmx_runtime.classifier import Classifier
+from fmx_runtime.errors import ExportError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
     from fmx_runtime.backend import ModelFormat
     from fmx_runtime.card import InputSpec, Precision, Provenance
 
-__all__ = ["Calibration", "ExportedFile", "Manifest", "Source", "export"]
-
-MANIFEST = "manifest.json"
+__all__ = ["Calibration", "Source", "export"]
 
 _EXPORTERS: dict[ModelFormat, Callable[..., bytes]] = {
     "tflite": export_tflite,
@@ -72,33 +71,6 @@ class Calibration:
     seed: int
 
 
-@dataclass(frozen=True)
-class ExportedFile:
-    """One file of the manifest; ``size_bytes`` and ``sha256`` are of the whole file."""
-
-    file: str
-    format: ModelFormat
-    precision: Precision
-    size_bytes: int
-    sha256: str
-    accuracy: Accuracy
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What one export wrote; ``manifest.json`` in the folder."""
-
-    name: str
-    keras_model: str
-    """The source's path, relative to the manifest."""
-    provenance: Provenance
-    files: tuple[ExportedFile, ...]
-
-    def to_json(self) -> str:
-        """The manifest as indented JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
-
-
 def export(
     source: Source,
     *,
@@ -110,8 +82,8 @@ def export(
 ) -> Manifest:
     """Write TFLite and ONNX files of each precision, each verified in its real runtime.
 
-    All files are made and verified beside their final place, and moved there together at the end:
-    when one fails, nothing in ``folder`` has changed.
+    All files are made and verified beside their final place, and renamed into it together at the
+    end: when one fails, nothing in ``folder`` has changed.
 
     Args:
         source: the Keras model and what is known of it.
@@ -125,10 +97,13 @@ def export(
         What was written.
 
     Raises:
-        ExportError: a file cannot be made, or is not good enough.
+        ExportError: a file cannot be made, or is not good enough; or the model has another input
+            or number of classes than stated.
         OutputError: the folder cannot be written to.
     """
+    _check_shapes(source)
     make_folder(folder)
+    _refuse_folders(folder, source, precisions)
     progress(f"asking the Keras model about {len(held_out.labels):,} held-out pictures")
     reference = ask_keras(source.model, source.spec, held_out)
     with tempfile.TemporaryDirectory(prefix=".fmx-", dir=folder) as staging:
@@ -147,14 +122,38 @@ def export(
         )
         manifest = Manifest(
             name=source.name,
-            keras_model=os.path.relpath(source.path, folder),
+            keras_model=os.path.relpath(source.path.resolve(), folder.resolve()),
             provenance=source.provenance,
             files=files,
         )
-        for file in files:
-            write(folder / file.file, Path(staging, file.file).read_bytes())
-    write(folder / MANIFEST, manifest.to_json())
+        write(Path(staging, MANIFEST), manifest.to_json())
+        for name in (*(file.file for file in files), MANIFEST):
+            with replacing(folder / name) as temporary:
+                Path(staging, name).replace(temporary)
     return manifest
+
+
+def _check_shapes(source: Source) -> None:
+    """Refuse a model that is no classifier of such pictures into so many classes."""
+    stated = (source.spec.shape, (len(source.labels),))
+    found = (source.model.input_shape[1:], source.model.output_shape[1:])
+    if stated != found:
+        raise ExportError(
+            f"'{source.path}': input and output are stated as {stated[0]} and {stated[1]}, "
+            f"the model has {found[0]} and {found[1]}"
+        )
+
+
+def _refuse_folders(folder: Path, source: Source, precisions: Sequence[Precision]) -> None:
+    """Refuse, before the work, what would make the last step fail half-way."""
+    names = [_file_name(source, precision, form) for precision in precisions for form in _EXPORTERS]
+    for name in (*names, MANIFEST):
+        if (folder / name).is_dir():
+            raise OutputError(f"cannot write '{folder / name}': a folder of that name is there")
+
+
+def _file_name(source: Source, precision: Precision, form: ModelFormat) -> str:
+    return f"{source.name}.{precision}.{form}"
 
 
 def _export_file(
@@ -167,7 +166,7 @@ def _export_file(
     folder: Path,
     progress: Callable[[str], None],
 ) -> ExportedFile:
-    path = folder / f"{source.name}.{precision}.{form}"
+    path = folder / _file_name(source, precision, form)
     progress(f"converting and verifying {path.name}")
     sample = calibration_pixels(calibration.images)
     model = _EXPORTERS[form](
@@ -182,13 +181,13 @@ def _export_file(
         provenance=source.provenance,
         quantization=_quantization(form, calibration, sample) if precision == "int8" else None,
     )
-    path.write_bytes(embed(model, draft))
+    write(path, embed(model, draft))
     accuracy = measure(path, reference)
     examples = reference.pictures.images[:_GOLDEN_SIZE]
     answers = Classifier(path).predict(examples)
     card = dataclasses.replace(draft, accuracy=accuracy, golden=golden.encode(examples, answers))
     content = embed(model, card)
-    path.write_bytes(content)
+    write(path, content)
     verify_card(path)
     return ExportedFile(
         file=path.name,

@@ -20,26 +20,26 @@ def calibration_pixels(sample: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
     The converters take the input's range from the sample. Only where it is 0 to 255 is a pixel's
     byte its own quantized value, and no arithmetic is left between picture and network; so where
-    the sample falls short, two corner pixels of its first picture are set to 0 and 255.
+    the sample falls short, its very first and its very last value are set to 0 and 255.
 
     Args:
         sample: uint8 ``(n, height, width, channels)``, drawn from the training pictures.
 
     Returns:
-        The same array, or a copy with two pixels changed.
+        The same array, or a copy with two values changed.
 
     Raises:
-        DataError: no pictures, or another dtype or shape.
+        DataError: no pictures, another dtype or shape, or a single value.
     """
-    if sample.dtype != np.uint8 or sample.ndim != 4 or len(sample) == 0:  # noqa: PLR2004
+    if sample.dtype != np.uint8 or sample.ndim != 4 or sample.size < 2:  # noqa: PLR2004
         raise DataError(
-            "calibration pictures must be uint8 (n, height, width, channels), n at least 1. "
+            "calibration pictures must be uint8 (n, height, width, channels), two values at least. "
             f"Received: {sample.dtype} {sample.shape}"
         )
     if sample.min() == 0 and sample.max() == 255:  # noqa: PLR2004
         return sample
     stretched = sample.copy()
-    stretched[0, 0, 0], stretched[0, -1, -1] = 0, 255
+    stretched.flat[0], stretched.flat[-1] = 0, 255
     return stretched
 
 

@@ -20,6 +20,8 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from fmx_export.canonical import canonicalize
+from fmx_export.reason import reason
 from fmx_runtime.errors import ExportError
 from fmx_runtime.preprocess import to_tensor
 
@@ -60,10 +62,17 @@ def export_onnx(
     Raises:
         ExportError: the model cannot be converted, or int8 pixels do not fit.
     """
-    proto = _convert(model, spec)
+    try:
+        proto = _convert(model, spec)
+        onnx.checker.check_model(proto, full_check=True)  # tf2onnx passes on what it does not know
+        if precision == "int8":
+            proto = _quantize(proto, spec, calibration)
+    # tf2onnx and onnxruntime raise ValueError, KeyError, and TensorFlow's own types
+    except Exception as error:
+        raise ExportError(f"cannot convert to {precision} ONNX: {reason(error)}") from error
     if precision == "int8":
-        proto = _quantize(proto, spec, calibration)
         _take_raw_pixels(proto, spec)
+    _tidy(proto)
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString(deterministic=True)
     return content
@@ -73,14 +82,20 @@ def _convert(model: Any, spec: InputSpec) -> onnx.ModelProto:
     # with a batch of one, shapes are constants, and no Shape/Gather/Concat is left behind Flatten
     signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name=_INPUT)]
     function = tf.function(lambda image: model(image, training=False))
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    tf2onnx.utils.INTERNAL_NAME = 1  # it numbers tensors across calls: same model, same bytes
-    try:
-        proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
-    # tf2onnx raises ValueError, KeyError, and TensorFlow's own types
-    except Exception as error:
-        raise ExportError(f"cannot convert to ONNX: {error}") from error
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # the checker says it in one line
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
+    proto.graph.ClearField("doc_string")  # holds a number that grows from call to call
+    canonicalize(proto.graph)
     return proto
+
+
+def _tidy(proto: onnx.ModelProto) -> None:
+    """Drop onnxruntime's notes to itself, and operator sets that no operator is from."""
+    proto.ClearField("metadata_props")
+    used = {node.domain for node in proto.graph.node}
+    kept = [imported for imported in proto.opset_import if imported.domain in used]
+    del proto.opset_import[:]
+    proto.opset_import.extend(kept)
 
 
 class _Sample(CalibrationDataReader):  # type: ignore[misc]
@@ -102,7 +117,8 @@ def _quantize(
     with tempfile.TemporaryDirectory(prefix="fmx-") as folder:
         plain, prepared, quantized = (Path(folder, f"{i}.onnx") for i in range(3))
         onnx.save(proto, plain)
-        quant_pre_process(plain, prepared)
+        # all shapes are constants; what cannot be inferred symbolically it would leave a file about
+        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         nodes = onnx.load(prepared).graph.node
         quantize_static(
             prepared,

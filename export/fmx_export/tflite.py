@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from fmx_export.reason import reason
 from fmx_runtime.errors import ExportError
 from fmx_runtime.preprocess import to_tensor
 
@@ -44,6 +45,19 @@ def export_tflite(
     Raises:
         ExportError: TensorFlow cannot convert the model, or int8 pixels do not fit.
     """
+    try:
+        content = _convert(model, precision, spec, calibration)
+    # the converter raises its own types, RuntimeError and ValueError among others
+    except Exception as error:
+        raise ExportError(f"cannot convert to {precision} TFLite: {reason(error)}") from error
+    if precision == "int8":
+        _check_raw_pixels(content, spec)
+    return content
+
+
+def _convert(
+    model: Any, precision: Precision, spec: InputSpec, calibration: NDArray[np.uint8]
+) -> bytes:
     served = _Served(model, spec)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [served.answer.get_concrete_function()], served
@@ -53,18 +67,10 @@ def export_tflite(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: _representative(calibration, spec)
         converter.inference_input_type = converter.inference_output_type = tf.uint8
-    try:
-        with warnings.catch_warnings():
-            # "Statistics for quantized inputs were expected": the calibration gives them
-            warnings.simplefilter("ignore", UserWarning)
-            content = bytes(converter.convert())
-    # the converter raises its own types, RuntimeError and ValueError among others
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ExportError(f"cannot convert to {precision} TFLite: {reason}") from error
-    if precision == "int8":
-        _check_raw_pixels(content, spec)
-    return content
+    with warnings.catch_warnings():
+        # "Statistics for quantized inputs were expected": the calibration gives them
+        warnings.simplefilter("ignore", UserWarning)
+        return bytes(converter.convert())
 
 
 class _Served(tf.Module):  # type: ignore[misc]

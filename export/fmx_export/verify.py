@@ -66,8 +66,12 @@ def ask_keras(model: Any, spec: InputSpec, pictures: LabelledPictures) -> Refere
 
     Whether the model gives probabilities or logits is read off its answers: probabilities are
     those that are all between 0 and 1 and sum to 1.
+
+    Raises:
+        ExportError: it answers NaN or infinity.
     """
     answers = model.predict(to_tensor(pictures.images, spec), batch_size=256, verbose=0)
+    _refuse_no_numbers("the Keras model", answers, pictures)
     sums_to_one = np.allclose(answers.sum(axis=1), 1, atol=1e-3)
     if sums_to_one and answers.min() >= 0:
         return Reference(pictures, "probabilities", answers)
@@ -79,11 +83,12 @@ def measure(path: Path, reference: Reference) -> Accuracy:
 
     Raises:
         ExportError: a float file differs by more than `MAX_FLOAT_DIFFERENCE`, or an int8 file
-            loses more than `MAX_DROP` of accuracy.
+            loses more than `MAX_DROP` of accuracy, or it answers NaN or infinity.
     """
     classifier = Classifier(path)
     pictures, expected = reference.pictures, reference.probabilities
     answers = classifier.predict(pictures.images)
+    _refuse_no_numbers(path.name, answers, pictures)
     accuracy = Accuracy(
         keras=_fraction(expected.argmax(axis=1) == pictures.labels),
         file=_fraction(answers.argmax(axis=1) == pictures.labels),
@@ -91,14 +96,14 @@ def measure(path: Path, reference: Reference) -> Accuracy:
         data=pictures.name,
         size=len(pictures.labels),
     )
-    # NaN, should a converter produce it, is no number at most the limit
     difference = float(np.abs(answers - expected).max())
-    if classifier.card.precision == "float32" and not difference <= MAX_FLOAT_DIFFERENCE:
+    if classifier.card.precision == "float32" and difference > MAX_FLOAT_DIFFERENCE:
         raise ExportError(
             f"{path.name}: a probability differs by {difference:.2g} from the Keras model's, "
             f"at most {MAX_FLOAT_DIFFERENCE:g} is the converter's rounding; not published"
         )
-    if accuracy.keras - accuracy.file > MAX_DROP:
+    lost = accuracy.keras - accuracy.file
+    if round(lost, 9) > MAX_DROP:  # 1 - 0.995 is a little more than 0.005
         raise ExportError(
             f"{path.name}: accuracy on {accuracy.data} falls from {accuracy.keras:.2%} to "
             f"{accuracy.file:.2%}, more than {MAX_DROP:.1%} is lost; not published"
@@ -120,6 +125,15 @@ def verify_card(path: Path) -> None:
     pixels, expected = golden.decode(card.golden, card.input.shape)
     if not np.array_equal(classifier.predict(pixels), expected):
         raise ExportError(f"{path.name}: answers its golden inputs otherwise when it is reopened")
+
+
+def _refuse_no_numbers(who: str, answers: NDArray[np.float32], pictures: LabelledPictures) -> None:
+    broken = np.count_nonzero(~np.isfinite(answers).all(axis=1))
+    if broken:
+        raise ExportError(
+            f"{who} answers NaN or infinity to {broken:,} of {len(answers):,} pictures of "
+            f"{pictures.name}; not published"
+        )
 
 
 def _fraction(hits: NDArray[np.bool_]) -> float:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 import functools
 import gzip
 import http.server
+import logging
+import os
+import platform
 import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +31,12 @@ FILES = fashion_mnist._FILES
 NAMES = [file.name for file in FILES]
 # what the published .gz files say about when they were packed, in seconds since 1970
 PACKED_AT = (1504176606, 1504176606, 1504176627, 1504176627)
+
+# as they were before the tests that take them away
+PATH = os.environ["PATH"]
+DEBIAN_FOLDER = fashion_mnist.DEBIAN_FOLDER
+APT_HELPER = "/usr/lib/apt/apt-helper"
+NOBODY = 65534  # the user and the group that own nothing
 
 needs_apt = pytest.mark.skipif(
     not (shutil.which("apt-get") and shutil.which("dpkg-deb")),
@@ -390,16 +401,69 @@ def test_nothing_found(
     assert not list(lonely.iterdir())
 
 
-def apt_machine(lonely: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the lonely machine its commands back, or skip where the archive is out of reach."""
-    monkeypatch.setenv("PATH", path)
+@pytest.fixture
+def apt_machine(lonely: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The lonely machine with apt-get and its archive; skips where that is out of reach."""
+    monkeypatch.setenv("PATH", PATH)
     monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", DEBIAN_FOLDER)
-    probe = ["apt-get", "-o", "Acquire::Retries=0", "download", "dataset-fashion-mnist"]
-    folder = lonely.parent / "probe"
-    folder.mkdir(parents=True)
-    done = subprocess.run(probe, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode and "Unable to locate" not in done.stderr:
-        pytest.skip(f"the package archive is out of reach: {done.stderr.strip()[-200:]}")
+    monkeypatch.setattr(fashion_mnist, "_places", list)  # the package may be installed here
+    monkeypatch.setattr(fashion_mnist, "HOMES", ())
+    own = f"/dists/{platform.freedesktop_os_release().get('VERSION_CODENAME')}/"
+    asked = ["apt-get", "update", "--print-uris"]
+    uris = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("'")
+    release = next((uri for uri in uris if own in uri), "nowhere")
+    fetched = [APT_HELPER, "-o", "Acquire::Retries=0", "download-file", release]
+    if subprocess.run([*fetched, tmp_path / "release"], check=False).returncode:
+        pytest.skip(f"the package archive is out of reach: {release}")
+    return lonely
 
 
-DEBIAN_FOLDER = fashion_mnist.DEBIAN_FOLDER
+@contextlib.contextmanager
+def no_root() -> Iterator[Path]:
+    """An empty folder of one's own, while this process and all it starts are no root."""
+    me, group, groups = os.getuid(), os.getgid(), os.getgroups()
+    with tempfile.TemporaryDirectory() as folder:
+        if me != 0:
+            yield Path(folder)
+            return
+        os.chown(folder, NOBODY, NOBODY)
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, 0)
+        os.setresuid(NOBODY, NOBODY, 0)
+        try:
+            yield Path(folder)
+        finally:
+            os.setresuid(me, me, me)
+            os.setresgid(group, group, group)
+            os.setgroups(groups)
+
+
+@needs_apt
+@pytest.mark.usefixtures("apt_machine")
+@pytest.mark.parametrize("index", ["the machine's", "empty"])
+def test_out_of_the_debian_package(
+    index: str,
+    splits: Splits,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without root, and with an empty package index too, the package's files enter the cache."""
+    caplog.set_level(logging.INFO)
+    with no_root() as folder:
+        if index == "empty":
+            configuration = folder / "apt.conf"
+            configuration.write_text(f'Dir::State::Lists "{folder}/lists";\n', "utf-8")
+            (folder / "lists").mkdir()
+            monkeypatch.setenv("APT_CONFIG", str(configuration))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "xdg"))
+        cache = folder / "xdg/fmx" / fashion_mnist.NAME
+        found = fashion_mnist.find()
+        assert found == fashion_mnist.Found(
+            cache, "fetched from the Debian package dataset-fashion-mnist"
+        )
+        assert fashion_mnist.read(found).train.digest() == splits.train.digest()
+        assert len(list(cache.iterdir())) == len(FILES)
+        assert [path.name for path in cache.parent.iterdir()] == [cache.name]
+        assert cache.stat().st_uid == os.getuid() != 0
+    if index == "empty":
+        assert "trying again with a package index of our own" in caplog.text

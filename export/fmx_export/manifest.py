@@ -1,0 +1,65 @@
+"""The manifest of an export folder: which files there are, and what was measured of them.
+
+Needs none of the converters' libraries, so whoever only reads a manifest starts fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmx_runtime import codec
+from fmx_runtime.backend import ModelFormat  # noqa: TC001 (the codec reads these types)
+from fmx_runtime.card import Accuracy, Precision, Provenance  # noqa: TC001
+from fmx_runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MANIFEST", "ExportedFile", "Manifest"]
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file of the manifest; ``size_bytes`` and ``sha256`` are of the whole file."""
+
+    file: str
+    format: ModelFormat
+    precision: Precision
+    size_bytes: int
+    sha256: str
+    accuracy: Accuracy
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What one export wrote; ``manifest.json`` in the folder."""
+
+    name: str
+    keras_model: str
+    """The source's path, relative to the manifest."""
+    provenance: Provenance
+    files: tuple[ExportedFile, ...]
+
+    def to_json(self) -> str:
+        """The manifest as indented JSON."""
+        return codec.encode(self, indent=2) + "\n"
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """The manifest of an export folder.
+
+        Raises:
+            DataError: there is none, or it is damaged.
+        """
+        path = folder / MANIFEST
+        try:
+            return codec.decode(cls, codec.parse(path.read_text("utf-8")))
+        except FileNotFoundError as error:
+            raise DataError(f"'{folder}' has no {MANIFEST}: it is no export folder") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"'{path}' cannot be read: {error}; export again") from error
+        except codec.CodecError as error:
+            raise DataError(f"'{path}' {error}; export again") from error

@@ -1,0 +1,180 @@
+"""Fresh networks for the corners of what is exported, and real pictures for them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from fmx_runtime.card import InputSpec, ModelCard, Provenance
+from fmx_runtime.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fmx_export.bundle import Source
+    from fmx_training.dataset import Splits
+
+
+def colour_network() -> Any:
+    """RGB, neither square nor 28, batch norm, ReLU6, depthwise, three classes."""
+    return keras.Sequential(
+        [
+            keras.Input((20, 24, 3)),
+            layers.Conv2D(8, 3, use_bias=False),
+            layers.BatchNormalization(gamma_initializer=uniform()),
+            layers.ReLU(6),
+            layers.DepthwiseConv2D(3, padding="same"),
+            layers.BatchNormalization(moving_variance_initializer=uniform()),
+            layers.ReLU(),
+            layers.Conv2D(16, 1, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(3, "softmax", kernel_initializer=steep()),
+        ]
+    )
+
+
+def logits_network() -> Any:
+    """No softmax at the end, and a network that takes -1 to 1."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(8, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+def branching_network() -> Any:
+    """The input goes two ways, which meet in a concatenation and a sum."""
+    image = keras.Input((28, 28, 1))
+    narrow = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
+    wide = layers.Conv2D(4, 5, padding="same", activation="relu")(image)
+    both = layers.Concatenate()([narrow, wide])
+    summed = layers.ReLU()(layers.Add()([both, layers.Conv2D(8, 1)(both)]))
+    pooled = layers.Flatten()(layers.AveragePooling2D(4)(summed))
+    return keras.Model(image, layers.Dense(10, "softmax", kernel_initializer=steep())(pooled))
+
+
+def dense_network() -> Any:
+    """No convolution: the pixels are flattened at once."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Flatten(),
+            layers.Dense(16, activation="relu"),
+            layers.Dense(10, "softmax", kernel_initializer=steep()),
+        ]
+    )
+
+
+def uniform() -> Any:
+    """Values around 1, as batch norm has after training."""
+    return keras.initializers.RandomUniform(0.5, 1.5, seed=1)
+
+
+def steep() -> Any:
+    """So large that the answers to two pictures differ well, as after training."""
+    return keras.initializers.VarianceScaling(30, seed=1)
+
+
+NETWORKS: dict[str, tuple[Callable[[], Any], float, float]] = {
+    "colour": (colour_network, 1 / 255, 0.0),
+    "logits": (logits_network, 1 / 127.5, -1.0),
+    "branching": (branching_network, 1 / 255, 0.0),
+    "dense": (dense_network, 1 / 255, 0.0),
+}
+
+
+@pytest.fixture(scope="session", params=["real", *NETWORKS])
+def case(request: pytest.FixtureRequest, source: Source) -> Source:
+    """The real small model, and each fresh network in its turn."""
+    if request.param == "real":
+        return source
+    build, scale, offset = NETWORKS[request.param]
+    keras.utils.set_random_seed(1)
+    model = build()
+    height, width, channels = model.input_shape[1:]
+    spec = InputSpec(
+        height=height,
+        width=width,
+        channels=channels,
+        scale=scale,
+        offset=offset,
+        resize="fit",
+        polarity="any",
+    )
+    labels = source.labels[: model.output_shape[1]]
+    return dataclasses.replace(source, model=model, name=request.param, labels=labels, spec=spec)
+
+
+@pytest.fixture(scope="session")
+def sample(case: Source, few: Splits) -> NDArray[np.uint8]:
+    """100 real training pictures in the case's size and colours, to calibrate with."""
+    return _like(few.train.images[:100], case.spec)
+
+
+@pytest.fixture(scope="session")
+def pictures(case: Source, few: Splits) -> NDArray[np.uint8]:
+    """200 real test pictures in the case's size and colours."""
+    return _like(few.test.images[:200], case.spec)
+
+
+@pytest.fixture(scope="session")
+def expected(case: Source, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What Keras answers to the pictures, float32 (200, classes)."""
+    answers: NDArray[np.float32] = case.model.predict(to_tensor(pictures, case.spec), verbose=0)
+    return answers
+
+
+@pytest.fixture(scope="session")
+def unconvertible() -> Any:
+    """A network that calls back into Python, which no model file can."""
+
+    def identity(image: Any) -> Any:
+        called = tf.py_function(lambda tensor: tensor, [image], tf.float32)
+        return tf.ensure_shape(called, image.shape)
+
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Lambda(identity),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture
+def card(source: Source) -> ModelCard:
+    """A card whose every text is fixed."""
+    return ModelCard(
+        name="baseline",
+        precision="float32",
+        labels=source.labels,
+        input=source.spec,
+        output="probabilities",
+        provenance=Provenance(
+            recipe="baseline",
+            seed=0,
+            data="fashion-mnist train",
+            data_digest="1" * 64,
+            keras_digest="2" * 64,
+            commit="unknown",
+            versions={"keras": "3.15.0"},
+        ),
+    )
+
+
+def _like(pictures: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
+    """The pictures cut to the network's size; as RGB: as they are, turned, and inverted."""
+    cut = pictures[:, : spec.height, : spec.width]
+    return np.concatenate([cut, cut[:, ::-1, ::-1], 255 - cut], axis=3)[..., : spec.channels]

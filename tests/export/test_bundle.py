@@ -1,0 +1,341 @@
+"""A whole export: all of it, or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from fmx_export import bundle
+from fmx_export.calibrate import calibration_digest
+from fmx_runtime.classifier import Classifier
+from fmx_runtime.errors import ExportError, OutputError
+from fmx_runtime.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fmx_export.bundle import Source
+    from fmx_export.manifest import Manifest
+    from fmx_training.dataset import Dataset, Splits
+    from fmx_training.fashion_mnist import Found
+
+NAMES = [
+    "baseline.float32.tflite",
+    "baseline.float32.onnx",
+    "baseline.int8.tflite",
+    "baseline.int8.onnx",
+]
+
+_EXPORT = """
+import sys
+from pathlib import Path
+import keras
+from fmx_export import bundle
+from fmx_runtime.card import Provenance
+from fmx_training import fashion_mnist, run as runs
+run, splits = runs.open_run(Path(sys.argv[1])), fashion_mnist.load(Path(sys.argv[2]))
+bundle.export(
+    bundle.Source(
+        model=keras.models.load_model(run.model_path, compile=False),
+        path=run.model_path,
+        name="baseline",
+        labels=run.info.labels,
+        spec=run.info.input,
+        provenance=Provenance(
+            recipe="r", seed=0, data="", data_digest="", keras_digest="", commit="", versions={}
+        ),
+    ),
+    precisions=("float32", "int8"),
+    calibration=bundle.Calibration(splits.train.images[:100], "train", 0),
+    held_out=splits.validation.balanced_sample(500, 0),
+    folder=Path(sys.argv[3]),
+    progress=lambda line: print(line, flush=True),
+)
+"""
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything below a folder, hidden or not; folders end with a slash."""
+    return {
+        str(path.relative_to(folder)) + "/" * path.is_dir(): b""
+        if path.is_dir()
+        else path.read_bytes()
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.fixture
+def export(source: Source, few: Splits, tmp_path: Path) -> Callable[..., Manifest]:
+    """Exports the real small model; what is given by name is changed."""
+
+    def export(**changes: Any) -> Manifest:
+        options = {
+            "precisions": ("float32", "int8"),
+            "calibration": bundle.Calibration(few.train.images[:100], few.train.name, 0),
+            "held_out": few.validation,
+            "folder": tmp_path / "made" / "export",
+            "progress": lambda _: None,
+            **changes,
+        }
+        return bundle.export(options.pop("source", source), **options)
+
+    return export
+
+
+@pytest.fixture
+def last_file_fails(source: Source) -> Source:
+    """A model that becomes three files, and fails as the fourth: its input meets tanh first."""
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Activation("tanh"),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    return dataclasses.replace(source, model=model)
+
+
+@pytest.fixture
+def never_right(few: Splits, last_file_fails: Source) -> Dataset:
+    """Pictures labelled as that model never answers: quantization can lose nothing."""
+    answers = last_file_fails.model.predict(
+        to_tensor(few.validation.images, last_file_fails.spec), verbose=0
+    )
+    return dataclasses.replace(few.validation, labels=answers.argmin(axis=1))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 600 KB; skips where this user may not mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(folder)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_the_manifest_tells_of_each_file(exported: Path, source: Source) -> None:
+    """manifest.json names exactly the files that are there, with size, SHA-256 and accuracy."""
+    manifest = json.loads((exported / "manifest.json").read_text("utf-8"))
+    assert sorted(files(exported)) == sorted([*NAMES, "manifest.json"])
+    assert [file["file"] for file in manifest["files"]] == NAMES
+    for file in manifest["files"]:
+        content = (exported / file["file"]).read_bytes()
+        assert file["size_bytes"] == len(content)
+        assert file["sha256"] == hashlib.sha256(content).hexdigest()
+        assert file["file"] == f"baseline.{file['precision']}.{file['format']}"
+        card = Classifier(exported / file["file"]).card
+        assert card.accuracy is not None
+        assert file["accuracy"] == dataclasses.asdict(card.accuracy)
+    assert manifest["name"] == "baseline"
+    assert manifest["provenance"] == dataclasses.asdict(source.provenance)
+
+
+def test_the_keras_model_is_found_from_the_manifest(exported: Path, source: Source) -> None:
+    """The path in the manifest is relative to it, and leads to the model."""
+    stated = json.loads((exported / "manifest.json").read_text("utf-8"))["keras_model"]
+    assert not stated.startswith("/")
+    assert (exported / stated).samefile(source.path)
+
+
+def test_also_through_a_link(
+    export: Callable[..., Manifest], source: Source, tmp_path: Path
+) -> None:
+    """Where the folder is a symbolic link to elsewhere, the path leads from there."""
+    (tmp_path / "far/away").mkdir(parents=True)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "far/away")
+    manifest = export(folder=link, precisions=("float32",))
+    assert (link / manifest.keras_model).samefile(source.path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cards(name: str, exported: Path, source: Source, few: Splits) -> None:
+    """Each file says what it takes, what it means, how it was calibrated, and where it is from."""
+    card = Classifier(exported / name).card
+    whole_number = card.precision == "int8"
+    assert name == f"{card.name}.{card.precision}.{name.rpartition('.')[2]}"
+    assert card.input.dtype == ("uint8" if whole_number else "float32")
+    assert dataclasses.replace(card.input, dtype="float32") == source.spec
+    assert (card.labels, card.output) == (source.labels, "probabilities")
+    assert card.provenance == source.provenance
+    assert (card.quantization is not None) == whole_number
+    if card.quantization is not None:
+        assert card.quantization.size == 200
+        assert card.quantization.split == few.train.name
+        assert card.quantization.digest == calibration_digest(few.train.images[:200])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_accuracy_is_kept(name: str, exported: Path, source: Source, splits: Splits) -> None:
+    """On 5,000 pictures float files agree with Keras, int8 files lose at most 0.3 points."""
+    pictures = splits.validation
+    classifier = Classifier(exported / name)
+    tensor = to_tensor(pictures.images, source.spec)
+    expected = source.model.predict(tensor, batch_size=500, verbose=0)
+    found = classifier.predict(pictures.images)
+    keras_accuracy = np.mean(expected.argmax(axis=1) == pictures.labels)
+    accuracy = np.mean(found.argmax(axis=1) == pictures.labels)
+    assert classifier.card.accuracy is not None
+    assert classifier.card.accuracy.size == len(pictures) == 5000
+    assert classifier.card.accuracy.keras == keras_accuracy
+    assert classifier.card.accuracy.file == accuracy
+    if classifier.card.precision == "float32":
+        assert np.abs(found - expected).max() <= 1e-4
+    else:
+        assert accuracy >= keras_accuracy - 0.003
+        assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.98
+
+
+def test_the_same_export_gives_the_same_bytes(
+    export: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    """A second export replaces the first one's files with equal ones, the manifest included."""
+    folder = tmp_path / "made" / "export"
+    first = export(), files(folder)
+    assert (export(), files(folder)) == first
+    assert sorted(first[1]) == sorted([*NAMES, "manifest.json"])
+
+
+def test_only_what_was_asked_for(export: Callable[..., Manifest], tmp_path: Path) -> None:
+    """Without int8 there are the two float files and the manifest."""
+    manifest = export(precisions=("float32",))
+    assert [file.file for file in manifest.files] == NAMES[:2]
+    assert sorted(files(tmp_path / "made" / "export")) == sorted([*NAMES[:2], "manifest.json"])
+
+
+def test_progress_names_each_step(export: Callable[..., Manifest]) -> None:
+    """One line when Keras is asked, and one for each file."""
+    lines: list[str] = []
+    export(progress=lines.append)
+    assert "500 held-out pictures" in lines[0]
+    assert lines[1:] == [f"converting and verifying {name}" for name in NAMES]
+
+
+def test_the_last_file_fails(
+    export: Callable[..., Manifest],
+    last_file_fails: Source,
+    never_right: Dataset,
+    tmp_path: Path,
+) -> None:
+    """A failure in the last file leaves an earlier export, and all else there, as it was."""
+    folder = tmp_path / "made" / "export"
+    export()
+    (folder / "notes.txt").write_text("mine", "utf-8")
+    before = files(folder)
+    lines: list[str] = []
+    with pytest.raises(ExportError, match="Tanh"):
+        export(source=last_file_fails, held_out=never_right, progress=lines.append)
+    assert lines[-1].endswith(NAMES[-1])
+    assert files(folder) == before
+
+
+def test_the_last_file_fails_in_a_new_folder(
+    export: Callable[..., Manifest],
+    last_file_fails: Source,
+    never_right: Dataset,
+    tmp_path: Path,
+) -> None:
+    """Nothing is left in a folder that was made for the export."""
+    with pytest.raises(ExportError, match="Tanh"):
+        export(source=last_file_fails, held_out=never_right)
+    assert not files(tmp_path / "made" / "export")
+
+
+def test_other_labels_or_another_input(
+    export: Callable[..., Manifest], source: Source, tmp_path: Path
+) -> None:
+    """Labels or a picture size that the model does not have are refused before any work."""
+    three = dataclasses.replace(source, labels=("a", "b", "c"))
+    with pytest.raises(ExportError, match=r"\(3,\), the model has \(28, 28, 1\) and \(10,\)"):
+        export(source=three)
+    colour = dataclasses.replace(source.spec, channels=3)
+    with pytest.raises(ExportError, match=r"stated as \(28, 28, 3\) and \(10,\), the model"):
+        export(source=dataclasses.replace(source, spec=colour))
+    assert not files(tmp_path)
+
+
+def test_a_file_in_the_folders_way(export: Callable[..., Manifest], tmp_path: Path) -> None:
+    """Below a regular file there can be no folder: said before any work, the file stays."""
+    (tmp_path / "file").write_text("mine", "utf-8")
+    with pytest.raises(OutputError, match=f"cannot write to '{tmp_path}/file/export'"):
+        export(folder=tmp_path / "file" / "export")
+    assert files(tmp_path) == {"file": b"mine"}
+
+
+@pytest.mark.parametrize("name", [NAMES[0], "manifest.json"])
+def test_a_folder_in_a_files_way(
+    name: str, export: Callable[..., Manifest], tmp_path: Path
+) -> None:
+    """A folder that has the name of a file to write is said before any work."""
+    folder = tmp_path / "export"
+    (folder / name).mkdir(parents=True)
+    before = files(folder)
+    lines: list[str] = []
+    with pytest.raises(OutputError, match=f"'{folder}/{name}': a folder of that name"):
+        export(folder=folder, progress=lines.append)
+    assert files(folder) == before
+    assert not lines
+
+
+def test_the_folder_vanishes(export: Callable[..., Manifest], tmp_path: Path) -> None:
+    """A folder that is moved away in the middle is an OutputError, not a traceback."""
+    folder = tmp_path / "export"
+
+    def move(line: str) -> None:
+        if NAMES[1] in line:
+            folder.rename(tmp_path / "moved")
+
+    with pytest.raises(OutputError, match=f"cannot write to .*{NAMES[1]}"):
+        export(folder=folder, progress=move)
+
+
+def test_a_full_disk(export: Callable[..., Manifest], small_disk: Path) -> None:
+    """Where there is no space the reason is given, and what was there stays."""
+    (small_disk / NAMES[0]).write_bytes(b"old")
+    with pytest.raises(OutputError, match="No space left on device"):
+        export(folder=small_disk)
+    assert files(small_disk) == {NAMES[0]: b"old"}
+
+
+def test_a_disk_that_is_read_only(export: Callable[..., Manifest], small_disk: Path) -> None:
+    """A folder that cannot be written to is said before any work."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    lines: list[str] = []
+    with pytest.raises(OutputError, match="Read-only file system"):
+        export(folder=small_disk, progress=lines.append)
+    assert not lines
+
+
+def test_killed_in_the_middle(
+    export: Callable[..., Manifest], source: Source, found: Found, tmp_path: Path
+) -> None:
+    """Killed at the last file, an export leaves the earlier one whole; the next one succeeds."""
+    folder = tmp_path / "export"
+    export(folder=folder)
+    before = files(folder)
+    command = [sys.executable, "-c", _EXPORT, source.path.parent, found.folder, folder]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if NAMES[-1] in line:
+                process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    after = files(folder)
+    assert {name: after[name] for name in before} == before
+    export(folder=folder)
+    assert {name: content for name, content in files(folder).items() if name in before} == before

@@ -1,0 +1,111 @@
+"""The card inside the file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import zipfile
+from typing import TYPE_CHECKING
+
+import onnx
+import onnxruntime
+import pytest
+from tensorflow.lite.python import schema_py_generated as schema
+
+from fmx_export.embed import LABELS_KEY, embed
+from fmx_runtime.card import CARD_KEY, ModelCard
+from fmx_runtime.classifier import Classifier
+from fmx_runtime.errors import ExportError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TFLITE = b"\x1c\0\0\0TFL3" + bytes(24)
+ONNX = b"\x08\x08"  # a ModelProto that says nothing but ir_version = 8
+PINNED = {
+    TFLITE: "e5909565f2d9dfce909105f4255d0bf1f302379b30f13936f39d7d770a749f4e",
+    ONNX: "f5ba325ea9004edde6bc6aaab1a2fb549084b86eb7bf3b09fadc2a4b5074a84e",
+}
+
+
+@pytest.fixture(scope="session")
+def plain(exported: Path) -> dict[str, bytes]:
+    """The converters' own bytes of the real files, by format."""
+    files = {form: exported / f"baseline.int8.{form}" for form in ("tflite", "onnx")}
+    return {
+        form: path.read_bytes()[: Classifier(path).card.model_bytes] for form, path in files.items()
+    }
+
+
+def sealed(model: bytes, card: ModelCard) -> ModelCard:
+    """The card as it stands in the file."""
+    digest = hashlib.sha256(model).hexdigest()
+    return dataclasses.replace(card, model_bytes=len(model), model_sha256=digest)
+
+
+@pytest.mark.parametrize("model", [TFLITE, ONNX], ids=["tflite", "onnx"])
+def test_the_bytes_are_pinned(model: bytes, card: ModelCard) -> None:
+    """The format of the carriers does not change unnoticed, from version to version."""
+    content = embed(model, card)
+    assert content == embed(model, card)
+    assert hashlib.sha256(content).hexdigest() == PINNED[model]
+
+
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_the_model_stays_as_it_was(form: str, plain: dict[str, bytes], card: ModelCard) -> None:
+    """What the converter made stands unchanged in front of the card."""
+    assert embed(plain[form], card).startswith(plain[form])
+
+
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_the_runtime_reads_the_card_back(
+    form: str, plain: dict[str, bytes], card: ModelCard, tmp_path: Path
+) -> None:
+    """The card that the runtime finds is the one embedded, with size and checksum filled in."""
+    labels = ("Größe", "a, b", '"c"', "\\", " ", "靴", "g", "h", "i", "<j>")
+    spec = dataclasses.replace(card.input, dtype="uint8")
+    whole = dataclasses.replace(card, labels=labels, input=spec, precision="int8")
+    path = tmp_path / f"m.{form}"
+    path.write_bytes(embed(plain[form], whole))
+    assert Classifier(path).card == sealed(plain[form], whole)
+
+
+def test_a_tflite_file_is_a_zip_archive(plain: dict[str, bytes], card: ModelCard) -> None:
+    """Python finds the card and the labels, uncompressed, at the same date always."""
+    with zipfile.ZipFile(io.BytesIO(embed(plain["tflite"], card))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [CARD_KEY, LABELS_KEY]
+        assert {item.date_time for item in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert {item.compress_type for item in archive.infolist()} == {zipfile.ZIP_STORED}
+        text = archive.read(CARD_KEY).decode()
+        assert ModelCard.from_json(text) == sealed(plain["tflite"], card)
+        assert tuple(archive.read(LABELS_KEY).decode().splitlines()) == card.labels
+
+
+def test_other_tools_read_the_tflite_file(plain: dict[str, bytes], card: ModelCard) -> None:
+    """Through the flatbuffer schema that viewers use, the whole model is found."""
+    content = embed(plain["tflite"], card)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    assert model.version == 3
+    assert len(model.subgraphs[0].operators) > 5
+    assert model.subgraphs[0].tensors[model.subgraphs[0].inputs[0]].shape.tolist() == [1, 28, 28, 1]
+
+
+def test_other_tools_read_the_onnx_file(plain: dict[str, bytes], card: ModelCard) -> None:
+    """ONNX' own library parses and checks it as one model, whose only metadata is the card."""
+    model = onnx.load_from_string(embed(plain["onnx"], card))
+    onnx.checker.check_model(model, full_check=True)
+    assert [item.key for item in model.metadata_props] == [CARD_KEY]
+    text = model.metadata_props[0].value
+    assert ModelCard.from_json(text) == sealed(plain["onnx"], card)
+    assert model.graph == onnx.load_from_string(plain["onnx"]).graph
+    session = onnxruntime.InferenceSession(embed(plain["onnx"], card))
+    assert session.get_modelmeta().custom_metadata_map == {CARD_KEY: text}
+
+
+@pytest.mark.parametrize("model", [b"", b"PK\x03\x04", b"<html>", TFLITE[4:]])
+def test_what_is_no_model_is_refused(model: bytes, card: ModelCard) -> None:
+    """Only TFLite and ONNX bytes take a card."""
+    with pytest.raises(ExportError, match="only TFLite and ONNX"):
+        embed(model, card)

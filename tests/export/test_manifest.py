@@ -1,0 +1,52 @@
+"""Manifests are read back as they were written, without the converters' libraries."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fmx_export.manifest import MANIFEST, Manifest
+from fmx_runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_was_written_is_read(exported: Path) -> None:
+    """A real export's manifest survives being read and written, to the byte."""
+    manifest = Manifest.read(exported)
+    assert manifest.to_json() == (exported / MANIFEST).read_text("utf-8")
+    assert [file.file for file in manifest.files] == [
+        "baseline.float32.tflite",
+        "baseline.float32.onnx",
+        "baseline.int8.tflite",
+        "baseline.int8.onnx",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"name": 3}', '{"name": "x"}', "\udcff"])
+def test_a_damaged_manifest_is_named(text: str, tmp_path: Path) -> None:
+    """A manifest that says something else is one line with its path and the remedy."""
+    (tmp_path / MANIFEST).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=r"manifest\.json.*; export again") as caught:
+        Manifest.read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_one(tmp_path: Path) -> None:
+    """A folder that is no export folder is said to be none."""
+    with pytest.raises(DataError, match=r"has no manifest\.json: it is no export folder"):
+        Manifest.read(tmp_path)
+
+
+def test_reading_needs_no_converter() -> None:
+    """Neither TensorFlow nor onnx is imported to read a manifest."""
+    code = (
+        "import sys, fmx_export.manifest;"
+        "print(sorted({'tensorflow', 'onnx', 'keras', 'tf2onnx'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
