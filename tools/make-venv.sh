@@ -16,11 +16,15 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 chmod 755 "$scratch"
 mkdir -p "$scratch/lists/partial" "$scratch/archives/partial"
-set -- -qq -o "Dir::State::Lists=$scratch/lists" -o "Dir::Cache=$scratch"
+set -- -qq -o "Dir::State::Lists=$scratch/lists" -o "Dir::Cache=$scratch" -o APT::Sandbox::User=root
 if ! (apt-get "$@" update && cd "$scratch" && apt-get "$@" download python3-pip-whl \
         && dpkg-deb -x python3-pip-whl_*.deb . ); then
     rm -rf "$folder"
     echo "no pip for $python: install it with 'sudo apt-get install python3-venv', and try again" >&2
     exit 1
 fi
-"$folder/bin/python" "$scratch"/usr/share/python-wheels/pip-*.whl/pip install -q pip
+wheel=$(echo "$scratch"/usr/share/python-wheels/pip-*.whl)
+if ! "$folder/bin/python" "$wheel/pip" install -q --disable-pip-version-check pip; then
+    rm -rf "$folder"
+    exit 1
+fi
