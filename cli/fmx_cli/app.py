@@ -6,6 +6,7 @@ that need them, so that ``fmx --help`` answers at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -40,11 +41,17 @@ DataDir = Annotated[
 def main() -> None:
     """Run the command; an explained failure is one line on stderr and its own exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may not know a label's letters
     try:
         app()
     except FmxError as error:
         print(f"fmx: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # such as a full disk behind '> file'
+        print(f"fmx: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.command()
@@ -62,11 +69,15 @@ def data(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="How to train.")] = "baseline",
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", "-r", help="How to train. Default: baseline.")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Instead of the recipe's own number.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything random.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of everything random. Default: 0.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the unfinished run in -o, or the newest.")
     ] = False,
@@ -79,7 +90,10 @@ def train(
     """Train a network and write its run folder."""
     from fmx_cli.train import begin, finish, reopen
 
-    run = reopen(output) if resume else begin(recipe, epochs, seed, output, data_dir)
+    if resume:
+        run = reopen(output, recipe, epochs, seed)
+    else:
+        run = begin(recipe or "baseline", epochs, seed or 0, output, data_dir)
     finish(run, data_dir)
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from fmx_cli.terminal import note, out
+from fmx_cli.terminal import bold, note, out
+from fmx_runtime.errors import DataError
 from fmx_training import contact_sheet, fashion_mnist
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ __all__ = ["show"]
 
 def show(data_dir: Path | None, sheet: Path | None) -> None:
     """Print the data set's place, files and classes; draw a contact sheet if a path is given."""
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise DataError(f"the contact sheet is a PNG file: '{sheet}' does not end in .png")
     found = fashion_mnist.find(data_dir)
     facts = fashion_mnist.describe(found)
-    out.print(f"Fashion-MNIST in [bold]{facts.folder}[/] ({facts.how})")
+    out.print(f"Fashion-MNIST in {bold(facts.folder)} ({facts.how})", soft_wrap=True)
     files = Table("file", "bytes", "content, verified", box=None)
     files.columns[1].justify = "right"
     for file in facts.files:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from fmx_cli.terminal import note, out, steps
+from fmx_cli.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
+from fmx_export.reason import reason
 from fmx_runtime.atomic import make_folder
 from fmx_runtime.card import Precision, Provenance
 from fmx_runtime.errors import DataError
@@ -62,7 +64,7 @@ def _find(path: Path | None) -> Run:
         return runs.newest(RUNS, finished=True)
     if not path.exists():
         raise DataError(f"'{path}' does not exist; give a run folder, or nothing for the newest")
-    run = runs.open_run(path if path.is_dir() else path.parent)
+    run = runs.open_run(path) if path.is_dir() else _run_around(path)
     if not run.finished:
         raise DataError(
             f"'{run.folder}' is not trained to the end: 'fmx train --resume -o {run.folder}'"
@@ -70,19 +72,41 @@ def _find(path: Path | None) -> Run:
     return run
 
 
-def _source(run: Run) -> Source:
+def _run_around(path: Path) -> Run:
+    """The run whose model.keras this is."""
+    folder = path.parent
+    try:
+        run = runs.open_run(folder)
+    except DataError as error:
+        raise DataError(f"'{path}' is not the model.keras of a training run: {error}") from error
+    if not run.model_path.exists() or not path.samefile(run.model_path):
+        raise DataError(
+            f"'{path}' is not the model of the training run in '{folder}'; "
+            f"give the run folder, or its {run.model_path.name}"
+        )
+    return run
+
+
+def _load(path: Path) -> Any:
+    """The Keras model in a file."""
     import keras
 
+    if not path.is_file():
+        raise DataError(f"'{path}' is missing; train again with 'fmx train'")
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"'{path}' is no Keras model, or was cut short: it is no ZIP archive")
+    try:
+        return keras.models.load_model(path, compile=False)
+    # damaged archives, settings and weights raise BadZipFile, KeyError, TypeError and others
+    except Exception as error:
+        raise DataError(f"'{path}' is no Keras model that can be read: {reason(error)}") from error
+
+
+def _source(run: Run) -> Source:
     from fmx_export import provenance
     from fmx_export.bundle import Source
 
-    try:
-        model = keras.models.load_model(run.model_path, compile=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(
-            f"'{run.model_path}' is no Keras model that can be read: {reason}"
-        ) from error
+    model = _load(run.model_path)
     info = run.info
     return Source(
         model=model,
@@ -113,4 +137,4 @@ def _print(manifest: Manifest, folder: Path) -> None:
         size = f"{file.size_bytes / 1000:,.0f}"
         table.add_row(file.file, size, f"{accuracy.file:.2%}", f"{accuracy.agreement:.2%}")
     out.print(table)
-    out.print(f"[bold]{folder}[/] holds these files and manifest.json")
+    out.print(f"{bold(folder)} holds these files and manifest.json", soft_wrap=True)

@@ -11,12 +11,17 @@ from rich.markup import escape
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["note", "out", "steps"]
+__all__ = ["bold", "note", "out", "steps"]
 
 out = Console(highlight=False)
 """Results: stdout."""
 
 _err = Console(stderr=True, highlight=False)
+
+
+def bold(value: object) -> str:
+    """A path or a figure as markup in bold, whatever brackets it has in it."""
+    return f"[bold]{escape(str(value))}[/]"
 
 
 def note(message: str) -> None:

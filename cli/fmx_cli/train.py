@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmx_cli.terminal import note, out
+from fmx_cli.terminal import bold, note, out
+from fmx_runtime.errors import DataError
 from fmx_runtime.quiet import native_stderr_silenced
 from fmx_training import fashion_mnist, recipes
 from fmx_training import run as runs
@@ -41,9 +42,30 @@ def begin(
     return runs.create(output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}", info)
 
 
-def reopen(output: Path | None) -> Run:
-    """The run to go on with."""
-    return runs.open_run(output) if output else runs.newest(RUNS, finished=False)
+def reopen(
+    output: Path | None,
+    recipe_name: str | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+) -> Run:
+    """The run to go on with; what is said of it besides must be what it was begun with.
+
+    Raises:
+        DataError: there is none, or it was begun with another recipe, seed or number of epochs.
+    """
+    run = runs.open_run(output) if output else runs.newest(RUNS, finished=False)
+    info = run.info
+    for option, asked, begun in (
+        ("--recipe", recipe_name, info.recipe.name),
+        ("--epochs", epochs, info.epochs),
+        ("--seed", seed, info.seed),
+    ):
+        if asked not in {None, begun}:
+            raise DataError(
+                f"'{run.folder}' was begun with {option} {begun}, and --resume goes on with that; "
+                f"for {option} {asked} begin a new run"
+            )
+    return run
 
 
 def finish(run: Run, data_dir: Path | None) -> None:
@@ -70,4 +92,4 @@ def finish(run: Run, data_dir: Path | None) -> None:
     out.print("most confused test pictures:")
     for words in metrics.confused:
         out.print(f"  {words}", markup=False)
-    out.print(f"[bold]{run.folder}[/] holds the model, its figures and its curves")
+    out.print(f"{bold(run.folder)} holds the model, its figures and its curves", soft_wrap=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import io
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmx_runtime.card import CARD_KEY
 from fmx_runtime.errors import BackendError, ModelFileError
 
 if TYPE_CHECKING:
@@ -39,7 +36,6 @@ class LiteRTBackend:
         except ImportError as error:
             raise BackendError(f"{package} is installed but cannot be loaded: {error}") from error
         self.name = f"{package} {importlib.metadata.version(package)}"
-        self.card_text = _read_card(content)
         try:
             self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -68,16 +64,3 @@ class LiteRTBackend:
         if self._output_scale:
             output = (output.astype(np.float32) - self._output_zero) * self._output_scale
         return output
-
-
-def _read_card(content: bytes) -> str | None:
-    """The card from the ZIP archive that follows the flatbuffer."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        return None
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read(CARD_KEY).decode("utf-8")
-    except KeyError:
-        return None
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise ModelFileError(f"the model card is damaged: {error}") from error

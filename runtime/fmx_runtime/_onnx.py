@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fmx_runtime.card import CARD_KEY
 from fmx_runtime.errors import BackendError, ModelFileError
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class OnnxBackend:
         try:
             import onnxruntime
         except ImportError as error:
-            raise BackendError(f"onnxruntime cannot be loaded: {error}") from error
+            raise BackendError(f"onnxruntime is installed but cannot be loaded: {error}") from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -46,7 +45,6 @@ class OnnxBackend:
             raise ModelFileError(
                 f"expected one input and one output, found {len(inputs)} and {len(outputs)}"
             )
-        self.card_text: str | None = self._session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
         self.input_shape = tuple(size if isinstance(size, int) else 1 for size in inputs[0].shape)
         self.input_dtype = _DTYPES.get(inputs[0].type, inputs[0].type)
         self.output_size = int(outputs[0].shape[-1])

@@ -41,10 +41,6 @@ class Backend(Protocol):
         """Interpreter and version, for example ``ai-edge-litert 2.3.0``."""
 
     @property
-    def card_text(self) -> str | None:
-        """The model card's JSON as found in the file, None if there is none."""
-
-    @property
     def input_shape(self) -> tuple[int, ...]:
         """``(1, height, width, channels)``."""
 

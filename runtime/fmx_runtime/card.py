@@ -11,8 +11,10 @@ History of the schema:
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from fmx_runtime import codec
 from fmx_runtime.errors import ModelFileError
@@ -34,6 +36,8 @@ CARD_KEY = "fmx.json"
 """Name of the ZIP entry (TFLite) and of the metadata property (ONNX) that hold the card."""
 
 Precision = Literal["float32", "int8"]
+
+_CHECKSUM = "card_sha256"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,24 +155,41 @@ class ModelCard:
     schema: int = SCHEMA
 
     def to_json(self) -> str:
-        """The card as text: keys sorted, so that equal cards give equal bytes."""
-        return codec.encode(self)
+        """The card as text, with its own checksum: equal cards give equal bytes."""
+        data = dataclasses.asdict(self)
+        return codec.dump({**data, _CHECKSUM: _checksum(data)})
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
         """Read a card; keys that this version does not know are passed over.
 
         Raises:
-            ModelFileError: no JSON object, a newer schema, or a value that is missing or wrong.
+            ModelFileError: no JSON object, a newer schema, a value that is missing or wrong, or
+                a checksum that differs.
         """
         try:
             data = codec.parse(text)
-            schema = data.get("schema")
-            if not isinstance(schema, int) or schema > SCHEMA:
+            if "schema" not in data:
+                raise ModelFileError("the model card lacks 'schema'")
+            if isinstance(data["schema"], int) and data["schema"] > SCHEMA:
                 raise ModelFileError(
-                    f"the model card has schema {schema!r}, this fmx-runtime reads up to "
+                    f"the model card has schema {data['schema']}, this fmx-runtime reads up to "
                     f"{SCHEMA}: upgrade it with 'pip install -U fmx-runtime'"
                 )
-            return codec.decode(cls, data)
+            card = codec.decode(cls, data)
+            stated = data.pop(_CHECKSUM, None)
+            if stated != _checksum(data):
+                raise ModelFileError(
+                    "the model card was changed after it was exported (checksum differs); "
+                    "export again"
+                )
         except codec.CodecError as error:
             raise ModelFileError(f"the model card {error}") from error
+        except RecursionError as error:
+            raise ModelFileError("the model card is nested too deeply") from error
+        return card
+
+
+def _checksum(data: dict[str, Any]) -> str:
+    """SHA-256, in hex, of the card's text without its checksum; keys of later versions count."""
+    return hashlib.sha256(codec.dump(data).encode("utf-8", "surrogatepass")).hexdigest()

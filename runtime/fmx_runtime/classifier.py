@@ -11,6 +11,7 @@ import numpy as np
 
 from fmx_runtime.backend import open_backend
 from fmx_runtime.card import ModelCard
+from fmx_runtime.carrier import read_card
 from fmx_runtime.errors import BackendError, ModelFileError
 from fmx_runtime.preprocess import to_pixels, to_tensor
 
@@ -71,8 +72,9 @@ class Classifier:
             raise ValueError(f"threads must be at least 1. Received: threads={threads}")
         content = _read(Path(path))
         try:
+            self.card = _whole_card(content)
             self._backend = open_backend(content, backend=backend, threads=threads)
-            self.card = _checked_card(self._backend, content)
+            _check_match(self.card, self._backend)
         except (ModelFileError, BackendError) as error:
             raise type(error)(f"'{path}': {error}") from error
         self.backend = self._backend.name
@@ -128,13 +130,16 @@ def _read(path: Path) -> bytes:
         raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
 
 
-def _checked_card(backend: Backend, content: bytes) -> ModelCard:
-    """The card, if the file is whole and the card describes the model that is in it."""
-    if backend.card_text is None:
-        raise ModelFileError("carries no model card; export the model with 'fmx export'")
-    card = ModelCard.from_json(backend.card_text)
+def _whole_card(content: bytes) -> ModelCard:
+    """The card, if the model's bytes are those that it was written for."""
+    card = ModelCard.from_json(read_card(content))
     if hashlib.sha256(content[: card.model_bytes]).hexdigest() != card.model_sha256:
         raise ModelFileError("was changed after it was exported (checksum differs); export again")
+    return card
+
+
+def _check_match(card: ModelCard, backend: Backend) -> None:
+    """Make sure that the card describes the model that is in the file."""
     found: dict[str, tuple[Any, Any]] = {
         "input shape": ((1, *card.input.shape), backend.input_shape),
         "input type": (card.input.dtype, backend.input_dtype),
@@ -143,7 +148,6 @@ def _checked_card(backend: Backend, content: bytes) -> ModelCard:
     for what, (stated, actual) in found.items():
         if stated != actual:
             raise ModelFileError(f"{what}: the card says {stated}, the model has {actual}")
-    return card
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,9 +6,11 @@ Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 the model or its 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -30,16 +32,32 @@ _PLACES = ("*.int8.tflite", "exports/*/*.int8.tflite")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # names of files need not be text; the escape for what is none is valid in JSON too
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _run(options)
+        with native_stderr_silenced(), warnings.catch_warnings():
+            code = _run(options)
+            print(end="", flush=True)
+            return code
     except FmxError as error:
-        print(f"fmx-run: {error}", file=sys.stderr)
+        _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our answers has gone, as in 'fmx-run ... | head'
+    except OSError as error:
+        # nothing more can be written, and Python would try once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(error, BrokenPipeError):  # the reader has gone, as in 'fmx-run ... | head'
+            return 0
+        _complain(f"cannot write the answers: {error.strerror or error}")
+        return 1
+
+
+def _complain(message: object) -> None:
+    """One line on stderr, where there is one."""
+    if sys.stderr is not None:
+        print("fmx-run:", *str(message).splitlines(), file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,17 +87,21 @@ def _positive(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    import logging
+
     from fmx_runtime.classifier import Classifier
 
+    # what Pillow remarks on odd pictures besides reading or refusing them
+    warnings.simplefilter("ignore")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     path = options.model or _default_model()
-    with native_stderr_silenced():
-        classifier = Classifier(path, backend=options.backend, threads=options.threads)
+    classifier = Classifier(path, backend=options.backend, threads=options.threads)
     failed = False
     records = []
     for picture, answer in _answers(classifier, options.pictures, options.top_k):
         if isinstance(answer, PictureError):
             failed = True
-            print(f"fmx-run: {answer}", file=sys.stderr)
+            _complain(answer)
         if options.json:
             records.append(_record(picture, answer))
         elif options.jsonl:
@@ -96,7 +118,7 @@ def _default_model() -> Path:
     """The model to use when none is named."""
     if named := os.environ.get("FMX_MODEL"):
         return Path(named)
-    found = [path for pattern in _PLACES for path in Path().glob(pattern)]
+    found = [path for pattern in _PLACES for path in Path().glob(pattern) if path.is_file()]
     if not found:
         raise ModelFileError(
             "no model: give one with --model FILE or $FMX_MODEL, "

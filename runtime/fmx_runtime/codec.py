@@ -5,13 +5,15 @@ Standard library only: the device reads model cards with it, the host its runs a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import reprlib
 import types
 import typing
 from typing import Any, Literal, TypeVar
 
-__all__ = ["CodecError", "decode", "encode", "parse"]
+__all__ = ["CodecError", "decode", "dump", "encode", "parse"]
 
 _T = TypeVar("_T")
 
@@ -22,8 +24,13 @@ class CodecError(ValueError):
 
 def encode(value: Any, *, indent: int | None = None) -> str:
     """A dataclass as JSON, keys sorted: equal values give equal text."""
+    return dump(dataclasses.asdict(value), indent=indent)
+
+
+def dump(data: dict[str, Any], *, indent: int | None = None) -> str:
+    """A JSON object as text, see `encode`."""
     return json.dumps(
-        dataclasses.asdict(value),
+        data,
         sort_keys=True,
         ensure_ascii=False,
         indent=indent,
@@ -41,6 +48,8 @@ def parse(text: str) -> dict[str, Any]:
         data = json.loads(text)
     except ValueError as error:
         raise CodecError(f"is no JSON: {error}") from error
+    except RecursionError as error:
+        raise CodecError("is no JSON: nested too deeply") from error
     if not isinstance(data, dict):
         raise CodecError("is no JSON object")
     return data
@@ -82,11 +91,12 @@ def _checked(hint: Any, value: Any, place: str) -> Any:
         return tuple(_checked(arguments[0], item, f"{place}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {key: _checked(arguments[1], item, f"{place}.{key}") for key, item in value.items()}
-    if origin is Literal and value in arguments and not isinstance(value, bool):
+    if origin is Literal and any(type(value) is type(x) and value == x for x in arguments):
         return value
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(hint, type) and isinstance(value, hint) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            return float(value)
+    if type(value) is hint:
         return value
     expected = hint.__name__ if isinstance(hint, type) else str(hint)
-    raise CodecError(f"says {str(value)[:60]!r} at '{place}', expected {expected}")
+    raise CodecError(f"says {reprlib.repr(value)[:60]} at {place!r}, expected {expected}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from fmx_runtime.errors import PictureError
@@ -22,7 +23,7 @@ def expand(path: Path) -> Iterator[Path]:
     Raises:
         PictureError: a folder with no picture in it.
     """
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises on names that are too long
         yield path
         return
     found = False

@@ -32,8 +32,8 @@ _MIDDLE_GRAY = 127
 def to_pixels(picture: Picture, spec: InputSpec) -> NDArray[np.uint8]:
     """One picture as the network's pixels.
 
-    A picture that already has the network's size is taken as it is. Any other one is turned
-    upright (EXIF), flattened on white where it is transparent, inverted if the card asks for light
+    A picture is turned upright (EXIF) and flattened on white where it is transparent. One that then
+    has the network's size is taken as it is. Any other one is inverted if the card asks for light
     things on a dark ground and its border is light, and resized (bilinear, antialiased).
 
     Args:
@@ -46,16 +46,14 @@ def to_pixels(picture: Picture, spec: InputSpec) -> NDArray[np.uint8]:
     Raises:
         PictureError: the file is missing or no picture, or the array has another shape or dtype.
     """
-    image = _open(picture)
-    mode = "L" if spec.channels == 1 else "RGB"
+    image = _open(picture, "L" if spec.channels == 1 else "RGB")
     if image.size == (spec.width, spec.height):
-        return _as_array(_flatten(image, mode), spec)
-    image = _flatten(ImageOps.exif_transpose(image), mode)
+        return _as_array(image, spec)
     border = _border_colour(np.asarray(image))
     if spec.polarity == "light-on-dark" and float(np.mean(border)) > _MIDDLE_GRAY:
         image, border = ImageOps.invert(image), 255 - border
     if spec.resize == "fit":
-        image = _pad_to_aspect(image, spec.width / spec.height, border)
+        return _as_array(_fit(image, spec, border), spec)
     return _as_array(image.resize((spec.width, spec.height), Image.Resampling.BILINEAR), spec)
 
 
@@ -77,15 +75,13 @@ def to_tensor(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
     return table[pixels]
 
 
-def _open(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture
+def _open(picture: Picture, mode: str) -> Image.Image:
+    """The picture upright, in the network's colour mode."""
     if isinstance(picture, np.ndarray):
-        return _from_array(picture)
-    name = "the picture" if isinstance(picture, bytes) else f"'{os.fspath(picture)}'"
+        return _flatten(_from_array(picture), mode)
+    name = "the picture" if isinstance(picture, (bytes, Image.Image)) else f"'{os.fspath(picture)}'"
     try:
-        image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
-        image.load()
+        return _flatten(ImageOps.exif_transpose(_load(picture)), mode)
     except FileNotFoundError as error:
         raise PictureError(f"{name} does not exist") from error
     except IsADirectoryError as error:
@@ -96,8 +92,21 @@ def _open(picture: Picture) -> Image.Image:
         raise PictureError(f"{name} may not be read: {error.strerror}") from error
     # decoders of broken files raise many kinds, SyntaxError and struct.error among them
     except Exception as error:
-        reason = "no picture that can be read" if type(error).__name__ != "OSError" else str(error)
+        reason = "no picture that can be read"
+        if type(error) is OSError:  # of Pillow, or of the system
+            reason = error.strerror or str(error)
         raise PictureError(f"{name}: {reason}") from error
+
+
+def _load(picture: str | os.PathLike[str] | bytes | Image.Image) -> Image.Image:
+    """The picture, decoded."""
+    if isinstance(picture, Image.Image):
+        image = picture
+    else:
+        image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    image.load()
+    if 0 in image.size:
+        raise OSError("the picture has no pixels")
     return image
 
 
@@ -114,6 +123,8 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 def _flatten(image: Image.Image, mode: str) -> Image.Image:
     """``image`` in the network's colour mode, transparency laid on white, 16 bits cut to 8."""
+    if image.mode == "LAB":  # Pillow knows the way to RGB, and none to gray
+        image = image.convert("RGB")
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
         image = Image.fromarray(np.clip(deep >> 8, 0, 255).astype(np.uint8))
@@ -130,15 +141,18 @@ def _border_colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return middle.astype(np.uint8)
 
 
-def _pad_to_aspect(image: Image.Image, aspect: float, colour: NDArray[np.uint8]) -> Image.Image:
-    """``image`` in the middle of the smallest canvas with the given width/height ratio."""
-    width, height = image.size
-    canvas = (max(width, round(height * aspect)), max(height, round(width / aspect)))
-    if canvas == image.size:
-        return image
+def _fit(image: Image.Image, spec: InputSpec, colour: NDArray[np.uint8]) -> Image.Image:
+    """``image`` as large as fits, in the middle of a ground of that colour.
+
+    Shrunk before it is padded: a square around a picture of 60000x1 pixels would fill the memory.
+    """
+    scale = min(spec.width / image.width, spec.height / image.height)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    small = image.resize((width, height), Image.Resampling.BILINEAR)
     fill = colour.tolist()
-    padded = Image.new(image.mode, canvas, tuple(fill) if isinstance(fill, list) else fill)
-    padded.paste(image, ((canvas[0] - width) // 2, (canvas[1] - height) // 2))
+    ground = (spec.width, spec.height)
+    padded = Image.new(image.mode, ground, tuple(fill) if isinstance(fill, list) else fill)
+    padded.paste(small, ((spec.width - width) // 2, (spec.height - height) // 2))
     return padded
 
 

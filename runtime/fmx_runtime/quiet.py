@@ -22,17 +22,23 @@ def native_stderr_silenced() -> Iterator[None]:
     is raised as an exception all the same. Affects the whole process, so this is for commands,
     not for libraries.
     """
+    if sys.stderr is None:  # closed by whoever started the process
+        yield
+        return
     saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     python_stderr = sys.stderr
     python_stderr.flush()
     if _descriptor(python_stderr) == 2:  # noqa: PLR2004
-        sys.stderr = os.fdopen(saved, "w", buffering=1, closefd=False)
+        sys.stderr = os.fdopen(
+            saved, "w", 1, python_stderr.encoding, python_stderr.errors, closefd=False
+        )
     try:
         os.dup2(nowhere, 2)
         yield
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # its reader has gone
+            sys.stderr.flush()
         sys.stderr = python_stderr
         os.dup2(saved, 2)
         os.close(saved)

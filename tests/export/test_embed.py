@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 TFLITE = b"\x1c\0\0\0TFL3" + bytes(24)
 ONNX = b"\x08\x08"  # a ModelProto that says nothing but ir_version = 8
 PINNED = {
-    TFLITE: "e5909565f2d9dfce909105f4255d0bf1f302379b30f13936f39d7d770a749f4e",
-    ONNX: "f5ba325ea9004edde6bc6aaab1a2fb549084b86eb7bf3b09fadc2a4b5074a84e",
+    TFLITE: "cc7a573474223299b51f35f6add7f1ea290178eee53e21d78fcb2a4fcb8a74b9",
+    ONNX: "542db00695ad084dae1cbfdb54fea67eb552ab1d58a5351b5ece3edb8134ce39",
 }
 
 

@@ -6,6 +6,7 @@ so a run that was stopped and resumed ends with the same weights as one that was
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -63,15 +64,16 @@ def fit(
         order = np.random.default_rng([info.seed, epoch]).permutation(len(splits.train))
         batches = Batches(splits.train, info.input, info.recipe.batch_size, order)
         _seed_layers(model, info.seed, epoch)
-        figures = model.fit(
-            batches,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            validation_data=validation,
-            shuffle=False,  # the order is drawn above
-            callbacks=[EpochBar(epoch + 1, info.epochs, batches.num_batches)],
-            verbose=0,
-        ).history
+        with contextlib.closing(EpochBar(epoch + 1, info.epochs, batches.num_batches)) as bar:
+            figures = model.fit(
+                batches,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                validation_data=validation,
+                shuffle=False,  # the order is drawn above
+                callbacks=[bar],
+                verbose=0,
+            ).history
         record = _record(epoch, figures, model, time.perf_counter() - began)
         if not math.isfinite(record.loss):
             raise DataError(

@@ -37,8 +37,8 @@ class EpochBar(keras.callbacks.Callback):  # type: ignore[misc]
         )
         self._bar.update()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Take the bar away."""
+    def close(self) -> None:
+        """Take the bar away; also after Ctrl-C, where Keras calls nothing any more."""
         self._bar.close()
 
 

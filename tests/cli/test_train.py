@@ -1,0 +1,223 @@
+"""``fmx train``."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import termios
+from typing import TYPE_CHECKING
+
+import keras
+import pytest
+from PIL import Image
+
+from fmx_training import run as runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fmx_training.run import Run
+
+    Done = subprocess.CompletedProcess[str]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def complains(done: Done, message: str) -> None:
+    """The command failed with this one line and nothing else."""
+    assert done.returncode == 1
+    assert not done.stdout
+    assert done.stderr.startswith(f"fmx: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_training(trained: tuple[Path, Done], run_folder: Path) -> None:
+    """One epoch on all the pictures writes all artefacts into runs/, with its date in the name."""
+    assert trained[1].returncode == 0
+    assert run_folder.name.startswith("baseline-20")
+    assert sorted(path.name for path in run_folder.iterdir()) == [
+        "checkpoint",
+        "confused.txt",
+        "confusion.png",
+        "curves.png",
+        "history.json",
+        "metrics.json",
+        "model.keras",
+        "run.json",
+    ]
+    assert runs.open_run(run_folder).finished
+    model = keras.models.load_model(run_folder / "model.keras", compile=False)
+    assert model.input_shape == (None, 28, 28, 1)
+    for name in ("confusion.png", "curves.png"):
+        with Image.open(run_folder / name) as picture:
+            picture.verify()
+    assert len(json.loads((run_folder / "history.json").read_text("utf-8"))["epochs"]) == 1
+
+
+def test_results_are_on_stdout(trained: tuple[Path, Done], run_folder: Path) -> None:
+    """Accuracy and loss, as in metrics.json, the worst mistakes, and the folder, on stdout."""
+    metrics = json.loads((run_folder / "metrics.json").read_text("utf-8"))
+    *first, last = trained[1].stdout.splitlines()
+    expected = [
+        f"{metrics[part]['data']}: accuracy {metrics[part]['accuracy']:.2%}, "
+        f"loss {metrics[part]['loss']:.4f} on {size} pictures"
+        for part, size in (("validation", "5,000"), ("test", "10,000"))
+    ]
+    confused = [f"  {words}" for words in metrics["confused"]]
+    assert first == [*expected, "most confused test pictures:", *confused]
+    assert last.startswith(f"{run_folder.relative_to(trained[0])} holds ")
+    assert metrics["test"]["accuracy"] > 0.8
+
+
+def test_progress_is_on_stderr(trained: tuple[Path, Done]) -> None:
+    """What is trained and a line for each epoch, and no chatter of the libraries, on stderr."""
+    first, second = trained[1].stderr.splitlines()
+    assert first.startswith("training baseline, 1 epochs, seed 0, on 55,000 pictures of fashion-")
+    assert second.startswith("epoch  1/1  training loss 0.")
+
+
+def test_ctrl_c_and_resume(
+    fmx_path: Path, fmx: Callable[..., Done], environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Ctrl-C in an epoch says how to go on and nothing else; --resume then trains to the end."""
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (30, 100))
+    words = [fmx_path, "train", "--epochs", "2", "-o", "mine"]
+    said = b""
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=end, stderr=end) as process:
+        os.close(end)
+        sent = False
+        while piece := _read(terminal):
+            said += piece
+            if not sent and said.count(b"\repoch 2/2") > 5:
+                process.send_signal(signal.SIGINT)
+                sent = True
+    os.close(terminal)
+    assert process.returncode == 130
+    last = said.decode().replace("\r", "\n").rstrip().splitlines()[-1]
+    assert "stopped; whole epochs are kept: go on with 'fmx train --resume -o mine'" in last
+    assert b"Traceback" not in said
+    run = runs.open_run(tmp_path / "mine")
+    assert not run.finished
+    assert [path.name for path in run.checkpoints.glob("*.keras")] == ["epoch-001.keras"]
+    done = fmx("train", "--resume", "-o", "mine", cwd=tmp_path)
+    assert done.returncode == 0
+    assert [line[:11] for line in done.stderr.splitlines()] == ["training ba", "epoch  2/2 "]
+    assert run.finished
+    assert len(json.loads(run.history_path.read_text("utf-8"))["epochs"]) == 2
+
+
+def _read(terminal: int) -> bytes:
+    """What a terminal shows next; nothing when the process has gone."""
+    try:
+        return os.read(terminal, 4096)
+    except OSError:
+        return b""
+
+
+def test_an_unknown_recipe(here: Callable[..., Done], tmp_path: Path) -> None:
+    """The recipe and what there is instead are named, and no folder is made."""
+    complains(here("train", "--recipe", "nonesuch"), "no recipe 'nonesuch'; choose baseline")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_data(
+    here: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that are not where they should be are said before a run folder is made."""
+    complains(here("train", "--data-dir", "gone"), "'gone' (--data-dir) does not exist")
+    monkeypatch.setenv("FMX_DATA_DIR", "/nowhere")
+    complains(here("train"), "'/nowhere' (FMX_DATA_DIR) does not exist")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("output", ["file", "file/run"])
+def test_an_output_that_cannot_be_a_folder(
+    output: str, here: Callable[..., Done], tmp_path: Path
+) -> None:
+    """A regular file where the run folder or its parent must be is said, and stays."""
+    (tmp_path / "file").write_text("mine", "utf-8")
+    complains(here("train", "-o", output), f"cannot write to '{output}': ")
+    assert contents(tmp_path) == {"file": b"mine"}
+
+
+def test_a_folder_with_a_finished_run(
+    here: Callable[..., Done], run_folder: Path, tmp_path: Path
+) -> None:
+    """A finished run is not overwritten."""
+    shutil.copytree(run_folder, tmp_path / "done")
+    complains(here("train", "--epochs", 1, "-o", "done"), "'done' holds a finished run")
+    assert contents(tmp_path / "done") == contents(run_folder)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no unfinished training run in 'runs'"),
+        (["-o", "nowhere"], "'nowhere' holds no training run"),
+        (["-o", "empty"], "'empty' holds no training run"),
+        (["-o", "file"], "'file/run.json' cannot be read"),
+        (["-o", "damaged"], "'damaged/run.json' is no JSON"),
+    ],
+)
+def test_nothing_to_resume(
+    words: list[str], message: str, here: Callable[..., Done], tmp_path: Path
+) -> None:
+    """--resume without a run that was begun says where it looked."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/run.json").write_text("{", "utf-8")
+    (tmp_path / "file").write_text("mine", "utf-8")
+    complains(here("train", "--resume", *words), message)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "5"], "--epochs 3, and --resume goes on with that; for --epochs 5 begin"),
+        (["--seed", "1"], "--seed 0, "),
+        (["--recipe", "other"], "--recipe baseline, "),
+    ],
+)
+def test_resume_changes_nothing(
+    words: list[str],
+    message: str,
+    here: Callable[..., Done],
+    begin: Callable[..., Run],
+    tmp_path: Path,
+) -> None:
+    """Other epochs, seed or recipe than the run was begun with are refused, not passed over."""
+    begin(tmp_path / "runs/mine")
+    complains(here("train", "--resume", *words), f"'runs/mine' was begun with {message}")
+
+
+def test_resume_with_other_data(
+    here: Callable[..., Done], begin: Callable[..., Run], tmp_path: Path
+) -> None:
+    """A run that was begun with other pictures is not gone on with; the options may be repeated."""
+    begin(tmp_path / "runs/mine")
+    done = here("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "fmx: 'runs/mine' was begun with other training data than "
+    )
+
+
+def test_a_finished_run_is_not_resumed_by_chance(
+    here: Callable[..., Done], run_folder: Path, tmp_path: Path
+) -> None:
+    """--resume alone looks for unfinished runs only."""
+    shutil.copytree(run_folder, tmp_path / "runs/done")
+    complains(here("train", "--resume"), "no unfinished training run in 'runs'")

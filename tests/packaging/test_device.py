@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from fmx_runtime import Classifier
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmx_training.dataset import Splits
+
+HOST_ONLY = (
+    "tensorflow",
+    "keras",
+    "onnx",
+    "tf2onnx",
+    "typer",
+    "rich",
+    "matplotlib",
+    "fmx_training",
+    "fmx_export",
+    "fmx_benchmarks",
+    "fmx_cli",
+)
+MISSING = """
+import importlib.util, sys
+print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name)])
+"""
+
+
+@pytest.fixture
+def carried(exported: Path, splits: Splits, tmp_path: Path) -> Path:
+    """A folder with the int8 model files and real test pictures, as somebody carries it over."""
+    (tmp_path / "pictures").mkdir()
+    for form in ("tflite", "onnx"):
+        shutil.copy(exported / f"baseline.int8.{form}", tmp_path)
+    for index in range(20):
+        picture = Image.fromarray(splits.test.images[index, :, :, 0])
+        picture.save(tmp_path / "pictures" / f"{index:02}.png")
+    # the same things as photographs have them: larger, in colour, dark on a light ground
+    large = Image.fromarray(255 - splits.test.images[0, :, :, 0]).resize((300, 400)).convert("RGB")
+    large.save(tmp_path / "pictures" / "large.png")
+    return tmp_path
+
+
+def test_nothing_of_the_host_is_there(device: Any, tmp_path: Path) -> None:
+    """Neither TensorFlow nor Keras nor anything else of the host was installed."""
+    done = device.run("python", "-c", MISSING, *HOST_ONLY, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\n", "")
+
+
+def test_the_wheel_is_what_runs(device: Any, tmp_path: Path) -> None:
+    """The package comes from the environment, not from the checkout."""
+    code = "import fmx_runtime; print(fmx_runtime.__file__)"
+    done = device.run("python", "-c", code, cwd=tmp_path)
+    assert done.stdout.startswith(f"{device.folder}/lib/")
+
+
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_the_device_answers_as_the_host_does(form: str, device: Any, carried: Path) -> None:
+    """``fmx-run`` of the installed wheel gives the very scores that the host's library gives."""
+    model = f"baseline.int8.{form}"
+    done = device.run(
+        "fmx-run", "--model", model, "--top-k", "10", "--jsonl", "pictures", cwd=carried
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == 21
+    classifier = Classifier(carried / model)
+    for answer in answers:
+        expected = classifier.classify(carried / answer["path"], top_k=10)
+        assert answer["top"] == [
+            {"label": item.label, "score": round(item.score, 6)} for item in expected
+        ]
+    assert len({answer["label"] for answer in answers}) > 3
+
+
+def test_the_model_is_found(device: Any, carried: Path) -> None:
+    """In the folder that was carried over, ``fmx-run PICTURE`` needs no option."""
+    done = device.run("fmx-run", "pictures/00.png", cwd=carried)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("pictures/00.png: ")
+
+
+def test_failures_are_explained(device: Any, carried: Path) -> None:
+    """On the device too, what goes wrong is one line and its exit code."""
+    for arguments, code in ((["gone.png"], 1), (["--model", "gone", "pictures/00.png"], 3)):
+        done = device.run("fmx-run", *arguments, cwd=carried)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert len(done.stderr.splitlines()) == 1
+        assert done.stderr.startswith("fmx-run: ")

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from typing import TYPE_CHECKING
+
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fmx_runtime.card import CARD_KEY, ModelCard
+from fmx_runtime.carrier import read_card
+from fmx_runtime.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_is_found(name: str, exported: Path) -> None:
+    """Each exported file has a card, of the model's very bytes."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    card = ModelCard.from_json(read_card(content))
+    assert card.precision == name.partition(".")[0]
+    assert hashlib.sha256(content[: card.model_bytes]).hexdigest() == card.model_sha256
+    assert card.model_bytes > 0.9 * len(content)
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_zip_tools_find_the_same_card(name: str, exported: Path) -> None:
+    """What is read of a TFLite file is what any ZIP tool reads of it."""
+    path = exported / f"baseline.{name}"
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read(CARD_KEY).decode() == read_card(path.read_bytes())
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_onnx_tools_find_the_same_card(name: str, exported: Path) -> None:
+    """What is read of an ONNX file is what onnx and onnxruntime read of it."""
+    path = exported / f"baseline.{name}"
+    expected = read_card(path.read_bytes())
+    assert [(x.key, x.value) for x in onnx.load(path).metadata_props] == [(CARD_KEY, expected)]
+    metadata = onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    assert metadata == {CARD_KEY: expected}
+
+
+def test_other_properties_are_no_card(exported: Path) -> None:
+    """An ONNX file that another program wrote anew still has its card, among other properties."""
+    content = (exported / "baseline.int8.onnx").read_bytes()
+    proto = onnx.load_from_string(content)
+    for key, value in (("author", "somebody"), ("empty", ""), ("long", "x" * 100_000)):
+        proto.metadata_props.add(key=key, value=value)
+    proto.metadata_props.insert(0, proto.metadata_props.pop(1))
+    assert read_card(proto.SerializeToString()) == read_card(content)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_without_a_card(name: str, exported: Path) -> None:
+    """A model as the converter made it is said to have none, with a remedy."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    model = content[: ModelCard.from_json(read_card(content)).model_bytes]
+    with pytest.raises(ModelFileError, match=r"carries no model card.*export again"):
+        read_card(model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_archive_or_properties_without_the_card(name: str, exported: Path) -> None:
+    """Where the card has another name, there is no card."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    with pytest.raises(ModelFileError, match="carries no model card"):
+        read_card(content.replace(CARD_KEY.encode(), b"xxx.json"))
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_no_flipped_bit_of_a_card_goes_unnoticed(name: str, exported: Path) -> None:
+    """With any one bit changed behind the model, the file is refused or says the same."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    card = ModelCard.from_json(read_card(content))
+    trailer = bytearray(content[card.model_bytes :])
+    head = content[: card.model_bytes] if name.endswith("onnx") else b"\x00\x00\x00\x00TFL3"
+    assert ModelCard.from_json(read_card(head + bytes(trailer))) == card
+    refused = 0
+    for place in range(len(trailer)):
+        bit = 1 << place % 8
+        trailer[place] ^= bit
+        try:
+            assert ModelCard.from_json(read_card(head + bytes(trailer))) == card
+        except ModelFileError:
+            refused += 1
+        trailer[place] ^= bit
+    assert refused > 0.8 * len(trailer)
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_no_cut_off_card_goes_unnoticed(name: str, exported: Path) -> None:
+    """Cut off anywhere behind the model, the file is refused."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    card = ModelCard.from_json(read_card(content))
+    for end in range(card.model_bytes, len(content)):
+        with pytest.raises(ModelFileError):
+            ModelCard.from_json(read_card(content[:end]))
+
+
+@given(st.sampled_from([b"\x1c\x00\x00\x00TFL3", b"\x08", b"\x12", b"\x1a", b""]), st.binary())
+def test_any_bytes(start: bytes, rest: bytes) -> None:
+    """Arbitrary bytes that begin as a model does are a ModelFileError of one line."""
+    with pytest.raises(ModelFileError) as caught:
+        read_card(start + rest)
+    assert "\n" not in str(caught.value)

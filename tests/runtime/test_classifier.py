@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fmx_export.embed import embed
+from fmx_runtime import Classifier, FmxError, Prediction
+from fmx_runtime.card import ModelCard
+from fmx_runtime.carrier import read_card
+from fmx_runtime.classifier import softmax
+from fmx_runtime.errors import BackendError, ModelFileError, PictureError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmx_training.dataset import Splits
+
+NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
+
+
+def card_of(path: Path) -> ModelCard:
+    """A file's card."""
+    return ModelCard.from_json(read_card(path.read_bytes()))
+
+
+def with_card(path: Path, **changes: object) -> bytes:
+    """A file's model with another card, as an exporter would write it that is mistaken."""
+    card = card_of(path)
+    model = path.read_bytes()[: card.model_bytes]
+    return embed(model, dataclasses.replace(card, **changes))
+
+
+def refusal(path: Path) -> str:
+    """Why a file is not opened: one line that begins with its name."""
+    with pytest.raises(ModelFileError) as caught:
+        Classifier(path)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_alone_is_enough(
+    name: str, exported: Path, pictures: Path, splits: Splits, tmp_path: Path
+) -> None:
+    """Each file, moved away from all others, answers real pictures; labels fit the scores."""
+    path = tmp_path / "renamed"
+    path.write_bytes((exported / f"baseline.{name}").read_bytes())
+    classifier = Classifier(path)
+    assert classifier.card.labels == splits.train.class_names
+    answer = classifier.classify(pictures / "00.png", top_k=10)
+    scores = classifier.predict(splits.test.images[:1])[0]
+    assert {item.label: item.score for item in answer} == dict(
+        zip(classifier.card.labels, map(float, scores), strict=True)
+    )
+    assert [item.score for item in answer] == sorted(map(float, scores), reverse=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_learnt_something(name: str, exported: Path, splits: Splits) -> None:
+    """Each file knows far more of the test pictures than chance would."""
+    scores = Classifier(exported / f"baseline.{name}").predict(splits.test.images[:500])
+    assert (scores.dtype, scores.shape) == (np.float32, (500, 10))
+    assert np.allclose(scores.sum(axis=1), 1, atol=0.05)
+    assert np.mean(scores.argmax(axis=1) == splits.test.labels[:500]) > 0.5
+
+
+def test_formats_agree(exported: Path, splits: Splits) -> None:
+    """TFLite and ONNX answer 500 test pictures alike: float to rounding, int8 in 99 % of labels."""
+    answers = {
+        name: Classifier(exported / f"baseline.{name}").predict(splits.test.images[:500])
+        for name in NAMES
+    }
+    assert np.abs(answers["float32.tflite"] - answers["float32.onnx"]).max() < 1e-4
+    labels = [answers[f"int8.{form}"].argmax(axis=1) for form in ("tflite", "onnx")]
+    assert np.mean(labels[0] == labels[1]) >= 0.99
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_do_not_matter(name: str, exported: Path, splits: Splits) -> None:
+    """Two threads give the same answers as one."""
+    one, two = (Classifier(exported / f"baseline.{name}", threads=n) for n in (1, 2))
+    pictures = splits.test.images[:100]
+    assert np.array_equal(one.predict(pictures), two.predict(pictures))
+
+
+def test_each_picture_for_itself(exported: Path, splits: Splits) -> None:
+    """A picture's answer does not depend on those before it."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    pictures = splits.test.images[:20]
+    assert np.array_equal(classifier.predict(pictures)[::-1], classifier.predict(pictures[::-1]))
+    assert classifier.predict(pictures[:0]).shape == (0, 10)
+
+
+def test_pictures_of_each_kind(exported: Path, pictures: Path) -> None:
+    """A path, its text, a file's bytes, an image and an array of one picture have one answer."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    path = pictures / "03.png"
+    image = Image.open(path)
+    kinds = (path, str(path), path.read_bytes(), image, np.asarray(image))
+    answers = {classifier.classify(kind) for kind in kinds}
+    assert len(answers) == 1
+    (answer,) = answers
+    assert len(answer) == 3
+    assert all(isinstance(item, Prediction) for item in answer)
+
+
+def test_as_many_labels_as_asked_for(exported: Path, pictures: Path) -> None:
+    """``top_k`` labels come, the same ones in the same order, and all where there are fewer."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    every = classifier.classify(pictures / "00.png", top_k=99)
+    assert sorted(item.label for item in every) == sorted(classifier.card.labels)
+    for top_k in range(1, 11):
+        assert classifier.classify(pictures / "00.png", top_k) == every[:top_k]
+
+
+def test_wrong_arguments(exported: Path, pictures: Path) -> None:
+    """What no one can have meant is said with what was received."""
+    path = exported / "baseline.int8.tflite"
+    with pytest.raises(ValueError, match=r"threads=0"):
+        Classifier(path, threads=0)
+    classifier = Classifier(path)
+    with pytest.raises(ValueError, match=r"top_k=0"):
+        classifier.classify(pictures / "00.png", top_k=0)
+    for wrong in (
+        np.zeros((1, 28, 28, 1), np.float32),
+        np.zeros((28, 28, 1), np.uint8),
+        np.zeros((1, 1, 28, 28), np.uint8),
+        np.zeros((2, 28, 28, 3), np.uint8),
+    ):
+        with pytest.raises(ValueError, match=rf"\(n, 28, 28, 1\).*{wrong.dtype}"):
+            classifier.predict(wrong)  # type: ignore[arg-type]
+    with pytest.raises(PictureError, match=r"gone\.png' does not exist"):
+        classifier.classify("gone.png")
+
+
+def test_logits_become_probabilities(exported: Path, splits: Splits, tmp_path: Path) -> None:
+    """Where the card says that the model gives logits, the answers are their softmax."""
+    plain = exported / "baseline.float32.onnx"
+    path = tmp_path / "logits.onnx"
+    path.write_bytes(with_card(plain, output="logits"))
+    pictures = splits.test.images[:5]
+    expected = softmax(Classifier(plain).predict(pictures))
+    assert np.array_equal(Classifier(path).predict(pictures), expected)
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=3, max_size=3), min_size=1
+    ).map(lambda rows: np.array(rows, np.float32))
+)
+def test_softmax(logits: np.ndarray) -> None:
+    """Whatever the logits, each row is probabilities that sum to 1, in the logits' order."""
+    rows = softmax(logits)
+    assert rows.dtype == np.float32
+    assert np.allclose(rows.sum(axis=1), 1, atol=1e-6)
+    assert np.all(rows >= 0)
+    best = rows[np.arange(len(rows)), logits.argmax(axis=1)]
+    assert np.array_equal(best, rows.max(axis=1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", [0.001, 0.3, 0.6, 0.95])
+def test_a_flipped_byte_of_the_model(
+    name: str, place: float, exported: Path, tmp_path: Path
+) -> None:
+    """A model with a byte that is not what it was is refused by its checksum."""
+    original = exported / f"baseline.{name}"
+    content = bytearray(original.read_bytes())
+    content[int(place * card_of(original).model_bytes)] ^= 0xFF
+    path = tmp_path / original.name
+    path.write_bytes(content)
+    assert refusal(path).endswith(
+        "was changed after it was exported (checksum differs); export again"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("word", [b"Sneaker", b'"uint8"', b'"float32"', b'"scale":0', b"fit"])
+def test_a_flipped_byte_of_the_card(name: str, word: bytes, exported: Path, tmp_path: Path) -> None:
+    """A card with a byte that is not what it was is refused, be it of a label or a number."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    place = content.find(word, card_of(exported / f"baseline.{name}").model_bytes)
+    if place < 0:
+        assert word == (b'"float32"' if name.startswith("int8") else b'"uint8"')
+        return
+    flipped = bytearray(content)
+    flipped[place + len(word) - 1] ^= 1
+    path = tmp_path / f"flipped.{name}"
+    path.write_bytes(flipped)
+    assert "card" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_no_flipped_bit_changes_an_answer(
+    name: str, exported: Path, splits: Splits, tmp_path: Path
+) -> None:
+    """With one random bit of the file flipped, it is refused or answers as before."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    pictures = splits.test.images[:3]
+    expected = Classifier(exported / f"baseline.{name}").predict(pictures)
+    chance = random.Random(0)
+    path = tmp_path / "flipped"
+    refused = 0
+    for number in range(60):
+        # every second one among the last bytes, where the card is
+        start = len(content) - 4000 if number % 2 else 0
+        flipped = bytearray(content)
+        flipped[chance.randrange(start, len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(flipped)
+        try:
+            assert np.array_equal(Classifier(path).predict(pictures), expected)
+        except FmxError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_is_cut_off(name: str, exported: Path, tmp_path: Path) -> None:
+    """A file whose end is missing, as a broken copy leaves it, is refused, wherever it ends."""
+    content = (exported / f"baseline.{name}").read_bytes()
+    model_bytes = card_of(exported / f"baseline.{name}").model_bytes
+    path = tmp_path / name
+    for end in (9, 100, 4096, len(content) // 2, model_bytes, model_bytes + 1, len(content) - 1):
+        path.write_bytes(content[:end])
+        assert "card" in refusal(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_without_a_card(name: str, exported: Path, tmp_path: Path) -> None:
+    """A model that the converter made, and fmx did not finish, is refused with a remedy."""
+    original = exported / f"baseline.{name}"
+    path = tmp_path / name
+    path.write_bytes(original.read_bytes()[: card_of(original).model_bytes])
+    assert "carries no model card" in refusal(path)
+    assert "fmx export" in refusal(path)
+
+
+def test_what_is_no_model_file(tmp_path: Path) -> None:
+    """Text, a picture, nothing at all, a folder, and what is not there, are refused by name."""
+    for name, content in (
+        ("text.tflite", b"no model\n"),
+        ("empty.tflite", b""),
+        ("empty.onnx", b""),
+        ("zeros.tflite", bytes(1000)),
+    ):
+        (tmp_path / name).write_bytes(content)
+        assert "neither a TFLite nor an ONNX model" in refusal(tmp_path / name)
+    (tmp_path / "text.onnx").write_text("\x08 looks like one\n", "utf-8")
+    assert "card" in refusal(tmp_path / "text.onnx")
+    assert "cannot be read: Is a directory" in refusal(tmp_path)
+    assert "does not exist" in refusal(tmp_path / "gone.tflite")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": tuple("abc")}, "number of classes: the card says 3, the model has 10"),
+        ({"labels": ()}, "number of classes: the card says 0, the model has 10"),
+        ({"width": 27}, r"the card says \(1, 28, 27, 1\), the model has \(1, 28, 28, 1\)"),
+        ({"channels": 3}, r"input shape: the card says \(1, 28, 28, 3\)"),
+        ({"dtype": None}, "the card says (uint8|float32), the model has (float32|uint8)"),
+    ],
+)
+def test_a_card_of_another_model(
+    name: str, changes: dict[str, object], message: str, exported: Path, tmp_path: Path
+) -> None:
+    """A card that does not fit the model beside it is refused with both their words."""
+    original = exported / f"baseline.{name}"
+    spec = card_of(original).input
+    if "labels" not in changes:
+        other = {"uint8": "float32", "float32": "uint8"}[spec.dtype]
+        wanted = {key: value or other for key, value in changes.items()}
+        changes = {"input": dataclasses.replace(spec, **wanted)}  # type: ignore[arg-type]
+    path = tmp_path / name
+    path.write_bytes(with_card(original, **changes))
+    with pytest.raises(ModelFileError, match=message):
+        Classifier(path)
+    assert refusal(path).startswith(f"'{path}': ")
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_the_wrong_interpreter(name: str, exported: Path) -> None:
+    """An interpreter for the other format is a BackendError that names the file."""
+    wrong = "onnxruntime" if name.endswith("tflite") else "ai-edge-litert"
+    with pytest.raises(BackendError, match=rf"baseline\.{name}': {wrong} does not run"):
+        Classifier(exported / f"baseline.{name}", backend=wrong)  # type: ignore[arg-type]
+
+
+LOADED = """
+import sys
+from fmx_runtime import Classifier
+Classifier(sys.argv[1]).classify(sys.argv[2])
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
+def test_answering_loads_one_interpreter(name: str, exported: Path, pictures: Path) -> None:
+    """An answer needs NumPy, Pillow and the one interpreter, and nothing that made it."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, exported / f"baseline.{name}", pictures / "00.png"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.split())
+    interpreters = {"ai_edge_litert", "onnxruntime", "tflite_runtime"}
+    expected = {"ai_edge_litert" if name.endswith("tflite") else "onnxruntime"}
+    assert loaded & interpreters == expected
+    assert {"numpy", "PIL"} <= loaded
+    forbidden = {"tensorflow", "keras", "onnx", "tf2onnx", "typer", "rich", "matplotlib", "scipy"}
+    assert not loaded & forbidden
+    assert not {name for name in loaded if name.startswith("fmx_")} - {"fmx_runtime"}

@@ -1,0 +1,486 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image, ImageOps
+
+from fmx_runtime.card import InputSpec
+from fmx_runtime.errors import PictureError
+from fmx_runtime.preprocess import to_pixels, to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+GRAY = InputSpec(
+    height=28,
+    width=28,
+    channels=1,
+    scale=1 / 255,
+    offset=0.0,
+    resize="fit",
+    polarity="light-on-dark",
+)
+AS_IS = replace(GRAY, polarity="any")
+COLOUR = replace(GRAY, height=24, width=32, channels=3, polarity="any")
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
+    """The picture as a file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def gray(image: Image.Image) -> NDArray[np.uint8]:
+    """A gray picture as the pixels that are expected of it."""
+    return np.asarray(image)[:, :, np.newaxis]
+
+
+def enlarged(boot: Image.Image) -> Image.Image:
+    """Five times as large, each pixel a square."""
+    return boot.resize((140, 140), Image.Resampling.NEAREST)
+
+
+def on_white(boot: Image.Image) -> Image.Image:
+    """A dark boot, off the middle of a wide white sheet, as shops show it."""
+    sheet = Image.new("L", (300, 160), 255)
+    sheet.paste(ImageOps.invert(enlarged(boot)), (20, 10))
+    return sheet
+
+
+def coloured(boot: Image.Image) -> Image.Image:
+    """Red where it is light, blue where it is dark, twice as high as wide."""
+    return ImageOps.colorize(boot.resize((40, 80)), "blue", "red")
+
+
+def cut_out(boot: Image.Image) -> Image.Image:
+    """A dark boot on nothing at all."""
+    picture = ImageOps.invert(enlarged(boot)).convert("LA")
+    picture.putalpha(enlarged(boot).point(lambda value: 255 if value else 0))
+    return picture.convert("RGBA")
+
+
+@pytest.mark.parametrize(
+    ("draw", "spec", "expected"),
+    [
+        (lambda boot: boot, GRAY, "ffc7351ed0f8bae5"),
+        (enlarged, GRAY, "07a508db3a7482d4"),
+        (on_white, GRAY, "acb1accd86305a50"),
+        (on_white, AS_IS, "3690b5aa7f8f8df7"),
+        (on_white, replace(GRAY, resize="stretch"), "5abc57b9641c880f"),
+        (coloured, GRAY, "943dac93a97f8a6e"),
+        (coloured, COLOUR, "ef555afb3d10c638"),
+        (cut_out, GRAY, "07a508db3a7482d4"),
+        (cut_out, COLOUR, "e292acd51d93c5f7"),
+    ],
+)
+def test_pixels_are_pinned(
+    draw: Callable[[Image.Image], Image.Image], spec: InputSpec, expected: str, boot: Image.Image
+) -> None:
+    """A real picture, and pictures made of it, give the same bytes from version to version."""
+    pixels = to_pixels(encoded(draw(boot)), spec)
+    assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == expected
+
+
+@pytest.mark.parametrize("kind", ["array", "array with a channel", "image", "file", "path", "str"])
+@pytest.mark.parametrize("ground", ["dark", "light"])
+def test_the_networks_own_size_is_taken_bit_for_bit(
+    kind: str, ground: str, boot: Image.Image, tmp_path: Path
+) -> None:
+    """However a 28x28 gray picture is given, and whatever its ground, each pixel stays."""
+    picture = boot if ground == "dark" else ImageOps.invert(boot)
+    path = tmp_path / "picture.png"
+    picture.save(path)
+    given_as = {
+        "array": np.asarray(picture),
+        "array with a channel": gray(picture),
+        "image": picture,
+        "file": path.read_bytes(),
+        "path": path,
+        "str": str(path),
+    }
+    assert np.array_equal(to_pixels(given_as[kind], GRAY), gray(picture))
+
+
+@pytest.mark.parametrize("mode", ["P", "RGB", "CMYK", "RGBA", "LA", "F", "I;16"])
+def test_colour_modes(mode: str, boot: Image.Image) -> None:
+    """The same gray picture gives the same pixels in every mode that files come in."""
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(boot).astype(np.uint16) * 257)
+    else:
+        picture = boot.convert(mode)
+    assert picture.mode == mode
+    given_as = picture if mode == "F" else encoded(picture, "TIFF" if mode == "CMYK" else "PNG")
+    assert np.array_equal(to_pixels(given_as, GRAY), gray(boot))
+
+
+def test_a_lab_picture_is_read(boot: Image.Image) -> None:
+    """A TIFF file in CIELAB colours, which Pillow cannot turn to gray at once, is answered."""
+    lightness = np.asarray(boot)
+    neutral = np.zeros((28, 28), np.uint8)
+    picture = Image.merge("LAB", [Image.fromarray(x) for x in (lightness, neutral, neutral)])
+    pixels = to_pixels(encoded(picture, "TIFF"), GRAY)
+    # lightness is no gray value, but goes up with it
+    assert np.corrcoef(pixels.ravel(), lightness.ravel())[0, 1] > 0.98
+
+
+def test_one_bit_pictures(boot: Image.Image) -> None:
+    """A black and white picture has the pixels 0 and 255."""
+    picture = boot.convert("1")
+    expected = np.where(np.asarray(picture), 255, 0)[:, :, np.newaxis]
+    assert np.array_equal(to_pixels(encoded(picture), GRAY), expected)
+
+
+def test_sixteen_bits_lose_the_lower_eight(boot: Image.Image) -> None:
+    """Of a 16-bit gray picture, the upper byte of each pixel counts."""
+    deep = np.asarray(boot).astype(np.uint16) << 8 | 0x7F
+    assert np.array_equal(to_pixels(encoded(Image.fromarray(deep)), GRAY), gray(boot))
+
+
+@pytest.mark.parametrize("form", ["RGBA", "LA", "palette", "GIF", "colour key"])
+def test_transparency_is_laid_on_white(form: str, boot: Image.Image) -> None:
+    """What shows through is white, in each way that files say what is transparent."""
+    clear = np.zeros((28, 28), bool)
+    clear[3:9, 5:20] = True
+    expected = np.where(clear, 255, np.asarray(boot))
+    if form in {"RGBA", "LA"}:
+        picture = boot.convert(form)
+        picture.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
+        file = encoded(picture)
+    else:
+        # 77 is the transparent value, which no other pixel has
+        marked = Image.fromarray(np.where(clear, 77, np.where(expected == 77, 78, boot)))
+        expected[(np.asarray(boot) == 77) & ~clear] = 78
+        marked = marked.convert("L" if form == "colour key" else "P")
+        file = encoded(marked, "GIF" if form == "GIF" else "PNG", transparency=77)
+    assert np.array_equal(to_pixels(file, GRAY)[:, :, 0], expected)
+
+
+def test_a_cut_out_thing_stands_on_dark(boot: Image.Image) -> None:
+    """A dark thing on a transparent ground is on white, so it is inverted for the network."""
+    pixels = to_pixels(encoded(cut_out(boot)), GRAY)
+    assert np.array_equal(pixels, to_pixels(enlarged(boot), GRAY))
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(orientation: int, form: str, boot: Image.Image) -> None:
+    """A picture that a camera stored turned or mirrored gives the pixels of the upright one."""
+    upright = boot.resize((84, 56))
+    stored = upright
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    if orientation in back:
+        stored = upright.transpose(back[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = encoded(stored, form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
+    assert np.array_equal(to_pixels(file, GRAY), to_pixels(upright, GRAY))
+
+
+def test_the_networks_own_size_is_turned_too(boot: Image.Image) -> None:
+    """A picture of 28x28 is turned upright like any other, and then taken bit for bit."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    file = encoded(boot.transpose(Image.Transpose.ROTATE_180), exif=exif)
+    assert np.array_equal(to_pixels(file, GRAY), gray(boot))
+
+
+def test_the_first_frame_counts(boot: Image.Image) -> None:
+    """Of an animated GIF, the first frame is taken."""
+    frames = [boot.convert("P"), ImageOps.invert(boot).convert("P")]
+    file = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(file)).n_frames == 2
+    assert np.array_equal(to_pixels(file, GRAY), gray(boot))
+
+
+def test_a_light_ground_is_inverted(boot: Image.Image) -> None:
+    """A dark thing on a light ground gives the pixels of the light thing on a dark ground."""
+    light = ImageOps.invert(enlarged(boot))
+    assert np.array_equal(to_pixels(light, GRAY), to_pixels(enlarged(boot), GRAY))
+
+
+def test_a_light_ground_stays_where_the_card_says_so(boot: Image.Image) -> None:
+    """With polarity ``any`` a light ground is left light."""
+    pixels = to_pixels(on_white(boot), AS_IS)
+    assert np.all(pixels[0] == 255)
+    assert np.all(pixels[-1] == 255)
+
+
+def test_fit_keeps_the_aspect(boot: Image.Image) -> None:
+    """A picture twice as wide as high fills 14 of the 28 rows; the rest has its border's colour."""
+    wide = boot.resize((112, 56))
+    pixels = to_pixels(wide, AS_IS)[:, :, 0]
+    assert np.array_equal(pixels[7:21], wide.resize((28, 14), Image.Resampling.BILINEAR))
+    assert not pixels[:7].any()
+    assert not pixels[21:].any()
+
+
+def test_stretch_fills_all_of_it(boot: Image.Image) -> None:
+    """With ``stretch`` the same picture fills all rows."""
+    wide = boot.resize((112, 56))
+    pixels = to_pixels(wide, replace(AS_IS, resize="stretch"))[:, :, 0]
+    assert np.array_equal(pixels, wide.resize((28, 28), Image.Resampling.BILINEAR))
+
+
+def test_colours_stand_in_their_order(boot: Image.Image) -> None:
+    """Three channels are red, green, blue, whichever way the picture is given."""
+    picture = coloured(boot)
+    pixels = to_pixels(picture, COLOUR)
+    assert pixels.shape == (24, 32, 3)
+    assert pixels[:, :, 0].max() > 200
+    assert not pixels[:, :, 1].any()
+    assert np.all(pixels[0, 0] == (0, 0, 255))
+    assert np.array_equal(to_pixels(np.asarray(picture), COLOUR), pixels)
+    assert np.array_equal(to_pixels(encoded(picture, "BMP"), COLOUR), pixels)
+
+
+def test_a_gray_picture_for_a_colour_network(boot: Image.Image) -> None:
+    """A gray picture has three equal channels."""
+    pixels = to_pixels(enlarged(boot), COLOUR)
+    assert np.array_equal(pixels[:, :, 0], pixels[:, :, 1])
+    assert np.array_equal(pixels[:, :, 0], pixels[:, :, 2])
+    assert pixels.any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (1, 20_000), (20_000, 1)])
+@pytest.mark.parametrize("spec", [GRAY, COLOUR])
+def test_thin_pictures(size: tuple[int, int], spec: InputSpec) -> None:
+    """A picture one pixel wide or high gives pixels of its own value."""
+    pixels = to_pixels(Image.new("L", size, 90), spec)
+    assert pixels.shape == spec.shape
+    assert np.all(pixels == 90)
+
+
+LITTLE_MEMORY = """
+import resource, sys
+from PIL import Image
+from fmx_runtime.card import InputSpec
+from fmx_runtime.preprocess import to_pixels
+spec = InputSpec(height=28, width=28, channels=1, scale=1.0, offset=0.0, resize="fit",
+                 polarity="any")
+resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+line = Image.new("L", (60000, 1), 10)
+line.paste(200, (20000, 0, 40000, 1))
+rows = to_pixels(line, spec)[:, :, 0]
+bright = [row for row in rows.tolist() if max(row) > 10]
+print(len(bright), bright[0][0], bright[0][14])
+"""
+
+
+def test_a_long_line_needs_little_memory() -> None:
+    """A line of 60,000 pixels, one row of the answer, is read in less than 1 GiB."""
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "1 10 200\n", done.stderr
+
+
+def broken(boot: Image.Image) -> dict[str, bytes]:
+    """Files that are no picture, or no longer one."""
+    large = boot.resize((200, 200))
+    garbled = bytearray(encoded(large))
+    garbled[60:90] = bytes(30)
+    return {
+        "empty.png": b"",
+        "text.png": b"no picture\n",
+        "zeros.jpg": bytes(1000),
+        "archive.png": b"PK\x03\x04" + bytes(100),
+        "short.png": encoded(large)[:200],
+        "short.jpg": encoded(large, "JPEG")[:900],
+        "short.gif": encoded(large.convert("P"), "GIF")[:200],
+        "short.webp": encoded(large, "WEBP")[:200],
+        "short.bmp": encoded(large, "BMP")[:2000],
+        "short.tif": encoded(large, "TIFF")[:900],
+        "garbled.png": bytes(garbled),
+        "exif.png": encoded(large, exif=b"Exif\x00\x00nonsense"),
+        "bomb.png": encoded(Image.new("1", (15_000, 15_000))),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "empty.png",
+        "text.png",
+        "zeros.jpg",
+        "archive.png",
+        "short.png",
+        "short.jpg",
+        "short.gif",
+        "short.webp",
+        "short.bmp",
+        "short.tif",
+        "garbled.png",
+        "exif.png",
+        "bomb.png",
+    ],
+)
+def test_what_cannot_be_read_is_named(name: str, boot: Image.Image, tmp_path: Path) -> None:
+    """A damaged file, or one that is no picture, is one line that names it."""
+    path = tmp_path / name
+    path.write_bytes(broken(boot)[name])
+    with pytest.raises(PictureError, match=name) as caught:
+        to_pixels(path, GRAY)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(PictureError, match="the picture"):
+        to_pixels(path.read_bytes(), GRAY)
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    """A missing file and a folder are told apart."""
+    with pytest.raises(PictureError, match=r"gone\.png' does not exist"):
+        to_pixels(tmp_path / "gone.png", GRAY)
+    with pytest.raises(PictureError, match=f"'{tmp_path}' is a folder, not a picture"):
+        to_pixels(tmp_path, GRAY)
+    with pytest.raises(PictureError, match="name too long"):
+        to_pixels("a" * 5000, GRAY)
+
+
+def test_what_may_not_be_read_is_named(
+    boot: Image.Image, tmp_path: Path, nobody: AbstractContextManager[None]
+) -> None:
+    """A file without permission to read it is said to be one."""
+    path = tmp_path / "secret.png"
+    boot.save(path)
+    path.chmod(0)
+    with nobody, pytest.raises(PictureError, match=r"secret\.png' may not be read"):
+        to_pixels(path, GRAY)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((28, 28), np.float32),
+        np.zeros((28, 28), np.int64),
+        np.zeros((28, 28), bool),
+        np.zeros((28, 28, 4), np.uint8),
+        np.zeros((1, 28, 28, 1), np.uint8),
+        np.zeros((28,), np.uint8),
+        np.zeros((), np.uint8),
+        np.zeros((0, 28), np.uint8),
+        np.zeros((28, 0, 3), np.uint8),
+    ],
+)
+def test_arrays_that_are_no_picture(array: NDArray[np.generic]) -> None:
+    """Another dtype or shape is refused, and both are said."""
+    with pytest.raises(PictureError, match="received") as caught:
+        to_pixels(array, GRAY)  # type: ignore[arg-type]
+    assert str(array.dtype) in str(caught.value)
+    assert str(array.shape) in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["L", "La"])
+def test_images_that_are_no_picture(mode: str) -> None:
+    """A Pillow image without pixels, or in a mode that cannot be converted, is refused."""
+    with pytest.raises(PictureError, match="the picture"):
+        to_pixels(Image.new(mode, (0, 5) if mode == "L" else (5, 5)), GRAY)
+
+
+def specs() -> st.SearchStrategy[InputSpec]:
+    """All kinds of small inputs."""
+    return st.builds(
+        InputSpec,
+        height=st.integers(1, 40),
+        width=st.integers(1, 40),
+        channels=st.sampled_from([1, 3]),
+        dtype=st.sampled_from(["float32", "uint8"]),
+        scale=st.floats(-2, 2),
+        offset=st.floats(-300, 300),
+        resize=st.sampled_from(["fit", "stretch"]),
+        polarity=st.sampled_from(["light-on-dark", "any"]),
+    )
+
+
+sides = st.integers(1, 80)
+shapes = st.tuples(sides, sides) | st.tuples(sides, sides, st.sampled_from([1, 3]))
+
+
+@given(npst.arrays(np.uint8, shapes), specs())
+def test_every_array_is_answered(array: NDArray[np.uint8], spec: InputSpec) -> None:
+    """Pixels of any shape from 1 to 80 give pixels of the network's shape and type."""
+    before = array.copy()
+    pixels = to_pixels(array, spec)
+    assert pixels.shape == spec.shape
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(array, before)
+    assert pixels.min() >= min(array.min(), 255 - array.max())
+    assert pixels.max() <= max(array.max(), 255 - array.min())
+
+
+@given(npst.arrays(np.uint8, st.tuples(sides, sides)), st.sampled_from(["F", "T", "view"]))
+def test_the_memory_layout_does_not_matter(array: NDArray[np.uint8], layout: str) -> None:
+    """Equal arrays give equal pixels, however they lie in memory."""
+    twice = np.repeat(np.repeat(array, 2, 0), 2, 1)
+    other = {"F": np.asfortranarray(array), "T": array.T.copy().T, "view": twice[::2, ::2]}[layout]
+    assert np.array_equal(to_pixels(other, GRAY), to_pixels(array, GRAY))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on damaged EXIF
+@given(st.binary(max_size=2000))
+@example(b"\x89PNG\r\n\x1a\n")
+@example(b"GIF89a\x01\x00\x01\x00")
+@example(b"\xff\xd8\xff\xe0")
+@example(b"II*\x00\x08\x00\x00\x00")
+def test_bytes_that_are_no_picture(content: bytes) -> None:
+    """Arbitrary bytes give pixels or a PictureError, nothing else."""
+    try:
+        assert to_pixels(content, GRAY).shape == GRAY.shape
+    except PictureError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on damaged EXIF
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]),
+    st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=8),
+    st.none() | st.floats(0, 1),
+)
+def test_damaged_pictures(
+    boot: Image.Image, form: str, changes: list[tuple[float, int]], end: float | None
+) -> None:
+    """A real file with bytes changed or cut off gives pixels or a PictureError, nothing else."""
+    content = bytearray(encoded(boot.resize((45, 60)), form))
+    for place, value in changes:
+        content[int(place**2 * (len(content) - 1))] = value
+    if end is not None:
+        del content[int(end * len(content)) :]
+    try:
+        assert to_pixels(bytes(content), GRAY).shape == GRAY.shape
+    except PictureError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+
+
+@given(npst.arrays(np.uint8, npst.array_shapes(max_dims=4, max_side=6)), specs())
+def test_tensors(pixels: NDArray[np.uint8], spec: InputSpec) -> None:
+    """A uint8 input takes the pixels themselves, a float one ``pixel * scale + offset``."""
+    tensor = to_tensor(pixels, spec)
+    if spec.dtype == "uint8":
+        assert tensor is pixels
+        return
+    assert tensor.dtype == np.float32
+    assert tensor.shape == pixels.shape
+    exact = pixels.astype(np.float64) * spec.scale + spec.offset
+    assert np.array_equal(tensor, exact.astype(np.float32))
