@@ -9,6 +9,7 @@ from fmx_runtime.card import ModelCard
 from fmx_runtime.classifier import Classifier, softmax
 from fmx_runtime.errors import BackendError, ModelFileError
 from fmx_runtime.preprocess import to_tensor
+from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +87,7 @@ class KerasSubject:
         # Keras raises ValueError, TypeError, OSError and types of h5py and zipfile
         except Exception as error:
             raise ModelFileError(
-                f"'{path}' cannot be loaded by Keras {keras.__version__}: {_first_line(error)}"
+                f"'{path}' cannot be loaded by Keras {keras.__version__}: {reason(error)}"
             ) from error
         signature = [tf.TensorSpec((1, *card.input.shape), tf.float32)]
         self._call = tf.function(lambda x: self._model(x, training=False), signature)
@@ -122,7 +123,3 @@ def open_subject(path: Path, keras_card: str | None) -> Subject:
     if keras_card is None:
         return FileSubject(path)
     return KerasSubject(path, ModelCard.from_json(json.dumps(json.loads(keras_card))))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

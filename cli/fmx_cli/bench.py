@@ -9,7 +9,9 @@ from fmx_cli.export import EXPORTS
 from fmx_cli.terminal import note, out, steps
 from fmx_export.manifest import MANIFEST, Manifest
 from fmx_runtime.atomic import make_folder
+from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import DataError
+from fmx_runtime.quiet import native_stderr_silenced
 from fmx_training import fashion_mnist
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | Non
 
     chosen = list(paths) or [_newest_export()]
     files, keras_model = _expand(chosen)
-    folder = make_folder(output or _REPORTS / files[0].name.split(".")[0])
+    folder = output or _REPORTS / files[0].name.split(".")[0]
+    _check(files)
+    make_folder(folder)
     test = fashion_mnist.load(data_dir).test
     with steps() as progress:
         result = suite.run(
@@ -50,6 +54,13 @@ def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | Non
     for path in report.write_all(result, test.images, folder):
         out.print(str(path), markup=False)
     return folder / report.HTML_NAME
+
+
+def _check(files: Sequence[Path]) -> None:
+    """Open each file once, so that a wrong one is said before anything is measured or written."""
+    with native_stderr_silenced():
+        for path in files:
+            Classifier(path)
 
 
 def _newest_export() -> Path:
@@ -78,4 +89,6 @@ def _expand(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
             keras_model = keras_model or source
         else:
             note(f"the Keras model '{source}' is gone: its row is left out")
+    if not files:
+        raise DataError(f"'{paths[0]}' lists no model file: export again")
     return files, keras_model

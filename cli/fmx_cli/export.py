@@ -10,11 +10,11 @@ from rich.table import Table
 
 from fmx_cli.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
-from fmx_export.reason import reason
 from fmx_runtime.atomic import make_folder
 from fmx_runtime.card import Precision, Provenance
 from fmx_runtime.errors import DataError
 from fmx_runtime.quiet import native_stderr_silenced
+from fmx_runtime.reason import reason
 from fmx_training import fashion_mnist
 from fmx_training import run as runs
 

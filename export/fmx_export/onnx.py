@@ -21,9 +21,9 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from fmx_export.canonical import canonicalize
-from fmx_export.reason import reason
 from fmx_runtime.errors import ExportError
 from fmx_runtime.preprocess import to_tensor
+from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

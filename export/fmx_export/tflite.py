@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from fmx_export.reason import reason
 from fmx_runtime.errors import ExportError
 from fmx_runtime.preprocess import to_tensor
+from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

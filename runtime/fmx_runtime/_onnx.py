@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fmx_runtime.errors import BackendError, ModelFileError
+from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,12 +35,16 @@ class OnnxBackend:
         self.name = f"onnxruntime {onnxruntime.__version__}"
         try:
             self._session = onnxruntime.InferenceSession(
-                content, options, providers=["CPUExecutionProvider"]
+                content,
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # it would try again, and print to stdout that it does
             )
         # its exceptions derive from Exception and share no public base
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelFileError(f"{self.name} cannot load this ONNX file: {reason}") from error
+            raise ModelFileError(
+                f"{self.name} cannot load this ONNX file: {reason(error)}"
+            ) from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelFileError(

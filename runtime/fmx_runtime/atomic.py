@@ -62,6 +62,8 @@ def write(path: Path, content: str | bytes) -> None:
 
 def _refused(path: Path, error: OSError) -> OutputError:
     reason = error.strerror or str(error)
+    if isinstance(error, FileExistsError):  # of a folder that could not be made
+        reason = "it is a file, not a folder"
     return OutputError(
         f"cannot write to '{path}': {reason}; choose another folder with -o, or make room there"
     )

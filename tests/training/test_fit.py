@@ -126,6 +126,21 @@ def test_a_damaged_checkpoint_is_named(
         fit(run, few, report=lambda _: None)
 
 
+def test_a_flipped_byte_in_a_checkpoint_is_named(
+    begin: Callable[..., Run], few: Splits, tmp_path: Path
+) -> None:
+    """A checkpoint whose archive is damaged is one line too, whatever Keras makes of it."""
+    run = begin(tmp_path / "flipped", epochs=2)
+    run.checkpoints.mkdir()
+    (run.checkpoints / "state.json").write_text(
+        '{"checkpoint": "epoch-001.keras", "history": []}', "utf-8"
+    )
+    (run.checkpoints / "epoch-001.keras").write_bytes(b"PK\x03\x04 no archive")
+    with pytest.raises(DataError, match=r"checkpoint.*damaged.*delete that folder") as caught:
+        fit(run, few, report=lambda _: None)
+    assert "\n" not in str(caught.value)
+
+
 def test_other_data_are_refused(
     begin: Callable[..., Run], splits: Splits, few: Splits, tmp_path: Path
 ) -> None:

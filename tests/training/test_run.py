@@ -32,6 +32,14 @@ def test_a_folder_holds_one_run(begin: Callable[..., Run], tmp_path: Path) -> No
     assert (run.folder / "run.json").read_bytes() == before
 
 
+def test_a_finished_run_is_not_gone_on_with(begin: Callable[..., Run], tmp_path: Path) -> None:
+    """For a folder with a finished run the remedy is another folder, not --resume."""
+    run = begin(tmp_path / "run")
+    run.metrics_path.write_text("{}", "utf-8")
+    with pytest.raises(DataError, match=r"holds a finished run: choose another folder with -o"):
+        begin(run.folder, seed=1)
+
+
 def test_newest_looks_at_what_is_asked_for(begin: Callable[..., Run], tmp_path: Path) -> None:
     """The newest finished run and the newest unfinished run are told apart."""
     first, second, third = (begin(tmp_path / name) for name in "abc")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fmx_runtime import codec
 from fmx_runtime.atomic import make_folder, replacing, write
 from fmx_runtime.errors import DataError
+from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,8 +82,9 @@ def load(folder: Path) -> tuple[Any, tuple[Epoch, ...]] | None:
     try:
         state = codec.decode(State, codec.parse(path.read_text("utf-8")))
         return keras.models.load_model(folder / state.checkpoint), state.history
-    except (OSError, ValueError) as error:
+    # damaged archives, settings and weights raise BadZipFile, KeyError, TypeError and others
+    except Exception as error:
         raise DataError(
-            f"the checkpoint in '{folder}' is damaged ({error}); "
+            f"the checkpoint in '{folder}' is damaged ({reason(error)}); "
             "delete that folder to begin this run anew"
         ) from error

@@ -123,10 +123,10 @@ def create(folder: Path, info: RunInfo) -> Run:
         OutputError: it cannot be written to.
     """
     if (folder / "run.json").exists():
-        how = "a finished run" if Run(folder, info).finished else "an unfinished run"
-        raise DataError(
-            f"'{folder}' holds {how}: go on with --resume, or choose another folder with -o"
-        )
+        how = "a finished run:"
+        if not Run(folder, info).finished:
+            how = "an unfinished run: go on with --resume, or"
+        raise DataError(f"'{folder}' holds {how} choose another folder with -o")
     make_folder(folder)
     write(folder / "run.json", codec.encode(info, indent=2) + "\n")
     return Run(folder, info)

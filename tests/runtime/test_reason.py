@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fmx_export.reason import reason
+from fmx_runtime.reason import reason
 
 
 @pytest.mark.parametrize(
