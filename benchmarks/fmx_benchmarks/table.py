@@ -112,8 +112,8 @@ def notes(result: Result) -> tuple[str, ...]:
     ]
     if machine.load > _BUSY_LOAD:
         told.append(
-            f"The machine was busy before the run began (load {machine.load:.1f}): trust the "
-            f"ratios more than the times."
+            f"In the minute before the run the machine was busy (load {machine.load:.1f}): where "
+            f"that was not your own training, trust the ratios more than the times."
         )
     for variant in result.variants:
         spread = _spread(variant)
