@@ -67,12 +67,12 @@ def confusion_figure(evaluation: Evaluation, labels: Sequence[str]) -> Figure:
     axes.set_ylabel("actual")
     axes.set_title(
         f"{evaluation.data}: {evaluation.accuracy:.2%} of {evaluation.size:,} right\n"
-        "percent of each row; empty cells are below 0.5",
+        "percent of each row; empty cells are 0.5 or less",
         loc="left",
         fontsize=10,
     )
     for (row, column), value in np.ndenumerate(percent):
-        if value >= 0.5:  # noqa: PLR2004
+        if value > 0.5:  # noqa: PLR2004
             colour = "white" if value > 50 else "#1b3a5c"  # noqa: PLR2004
             axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, size=8)
     axes.spines[:].set_visible(False)
