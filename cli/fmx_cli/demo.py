@@ -67,5 +67,5 @@ def _write_pictures(dataset: Dataset) -> Path:
         first = int(np.argmax(dataset.labels == index))
         words = "".join(char if char.isalnum() else "-" for char in name.lower())
         with replacing(folder / f"{words}.png") as temporary:
-            Image.fromarray(dataset.images[first, :, :, 0]).save(temporary)
+            Image.fromarray(dataset.images[first].squeeze()).save(temporary)
     return folder
