@@ -71,13 +71,28 @@ def wheels(_index: None, tmp_path_factory: pytest.TempPathFactory) -> Wheels:
     return Wheels(runtime, toolkit)
 
 
+def _install(folder: Path, *what: str | Path) -> None:
+    """Install into an environment; pip from outside, as Debian's Python has none to put in."""
+    install = [*PIP, "--python", folder / "bin" / "python", "install", "-q"]
+    subprocess.run([*install, "--only-binary", ":all:", *what], check=True)
+
+
 @pytest.fixture(scope="session")
 def device(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Device:
     """The runtime's wheel, installed by pip with what it asks for."""
     folder = tmp_path_factory.mktemp("device") / "venv"
-    # pip from outside: Debian's Python has none to put into an environment
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    install = [*PIP, "--python", folder / "bin" / "python", "install", "-q"]
-    pinned = ["--only-binary", ":all:", "-c", ROOT / "constraints.txt"]
-    subprocess.run([*install, *pinned, f"{wheels.runtime}[onnx]"], check=True)
+    _install(folder, "-c", ROOT / "constraints.txt", f"{wheels.runtime}[onnx]")
+    return Device(folder)
+
+
+@pytest.fixture(scope="session")
+def old_device(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Device:
+    """The runtime's wheel beside tflite-runtime, as on 32-bit Arm."""
+    if sys.version_info >= (3, 12):
+        pytest.skip("tflite-runtime has no wheels for Python 3.12 and newer")
+    folder = tmp_path_factory.mktemp("old-device") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    _install(folder, "--no-deps", wheels.runtime)
+    _install(folder, "tflite-runtime==2.14.0", "numpy<2", "pillow")
     return Device(folder)

@@ -27,6 +27,7 @@ HOST_ONLY = (
     "fmx_benchmarks",
     "fmx_cli",
 )
+DEVIATION = 9 / 256  # of an int8 score between interpreter versions, as was measured
 MISSING = """
 import importlib.util, sys
 print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name)])
@@ -78,6 +79,36 @@ def test_the_device_answers_as_the_host_does(form: str, device: Any, carried: Pa
             {"label": item.label, "score": round(item.score, 6)} for item in expected
         ]
     assert len({answer["label"] for answer in answers}) > 3
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_older_interpreter_answers_too(
+    precision: str, old_device: Any, exported: Path, carried: Path
+) -> None:
+    """With tflite-runtime, chosen by itself, the labels are those of the newer interpreter."""
+    model = shutil.copy(exported / f"baseline.{precision}.tflite", carried)
+    done = old_device.run("fmx-run", "--model", model, "--jsonl", "pictures", cwd=carried)
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    classifier = Classifier(model)
+    assert classifier.backend.startswith("ai-edge-litert ")
+    for answer in answers:
+        (expected,) = classifier.classify(carried / answer["path"], top_k=1)
+        # the versions' kernels round differently
+        assert abs(answer["score"] - expected.score) <= (DEVIATION if precision == "int8" else 1e-4)
+        assert answer["label"] == expected.label
+
+
+def test_the_older_interpreter_is_named(old_device: Any, carried: Path) -> None:
+    """What is not installed there is said with the command that installs it."""
+    for arguments, remedy in (
+        (["--backend", "ai-edge-litert"], "pip install ai-edge-litert"),
+        (["--model", "baseline.int8.onnx"], "pip install onnxruntime"),
+    ):
+        done = old_device.run("fmx-run", *arguments, "pictures/00.png", cwd=carried)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert remedy in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_model_is_found(device: Any, carried: Path) -> None:
