@@ -6,6 +6,7 @@ that need them, so that ``fmx --help`` answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -51,6 +52,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:  # such as a full disk behind '> file'
         print(f"fmx: {error}", file=sys.stderr)
+        with contextlib.suppress(ValueError):  # a stream in memory has no descriptor
+            # Python would try once more when it ends to write what could not be written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+import pytest
 
 from fmx_export import provenance
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
-
     from fmx_training.run import Run
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not on PATH")
 
 
 def git(folder: Path, *words: str) -> str:
@@ -35,6 +37,7 @@ def test_versions_name_what_shapes_a_file() -> None:
     assert all(version[0].isdigit() for version in versions.values())
 
 
+@needs_git
 def test_the_commit_is_that_of_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +49,7 @@ def test_the_commit_is_that_of_the_working_folder(
     assert provenance.commit() == git(tmp_path, "rev-parse", "HEAD")
 
 
+@needs_git
 def test_without_a_commit_it_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside a repository, in one without a commit, and without git, the commit is unknown."""
     monkeypatch.chdir(tmp_path)
