@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test lint notebook
+.PHONY: help setup demo test lint notebook onnx-speed export-coverage
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
@@ -14,6 +14,8 @@ help:
 	@echo "make test          all tests"
 	@echo "make lint          ruff, mypy, import rules"
 	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
+	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
+	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
 	@echo "make setup         only the virtual environment in .venv"
 
 setup: $(READY)
@@ -39,3 +41,9 @@ lint: $(READY)
 notebook: $(READY)
 	rm -rf notebooks/work
 	$(BIN)/jupyter execute --inplace --timeout=-1 notebooks/fashion_mnist.ipynb
+
+onnx-speed: $(READY)
+	$(BIN)/python tools/onnx_operators.py
+
+export-coverage: $(READY)
+	$(BIN)/python tools/export_coverage.py $(if $(FAMILY),--only $(FAMILY))

@@ -101,11 +101,12 @@ def exported(
 ) -> Path:
     """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
     from fmx_export import bundle
+    from fmx_export.formats import FLOAT32, INT8
 
     folder = tmp_path_factory.mktemp("exports") / "baseline"
     bundle.export(
         source,
-        precisions=("float32", "int8"),
+        formats=(*FLOAT32, *INT8),
         calibration=bundle.Calibration(few.train.images[:200], few.train.name, 0),
         held_out=splits.validation,
         folder=folder,

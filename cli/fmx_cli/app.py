@@ -11,10 +11,11 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from fmx_export.formats import FLOAT32, INT8, Format
 from fmx_runtime.errors import FmxError
 
 __all__ = ["app", "main"]
@@ -103,22 +104,107 @@ def train(
 
 @app.command()
 def export(
-    run: Annotated[
+    model: Annotated[
         Path | None,
-        typer.Argument(help="Run folder, or the model.keras in it. Default: the newest in runs/."),
+        typer.Argument(
+            help="Run folder, or any Keras image classifier as a file. Default: the newest run in "
+            "runs/."
+        ),
     ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Write int8 files too, beside the float ones.")
     ] = False,
+    formats: Annotated[
+        list[Format] | None,
+        typer.Option(
+            "--format",
+            help="Write this kind of file; may be repeated. Default: both float32 ones.",
+            show_default=False,
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Largest loss of accuracy against Keras, in percentage points, with which a file "
+            "is published.",
+        ),
+    ] = 0.5,
+    target: Annotated[
+        Literal["auto", "x86-64", "arm64"],
+        typer.Option(help="Processor that int8 ONNX is for; auto is this machine's."),
+    ] = "auto",
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names of the classes, one a line. Default: the names of the folders in "
+            "--calibration.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR|NPZ",
+            help="Pictures for a model that is no run: a folder of them, or of one folder for each "
+            "class, or an .npz file with images and labels.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration_size: Annotated[
+        int, typer.Option(min=1, help="How many pictures calibrate at most; the others check.")
+    ] = 500,
+    pixels: Annotated[
+        Literal["auto", "0..1", "-1..1", "0..255"],
+        typer.Option(
+            help="Values that the network was trained to see. Default: what fits the model and the "
+            "labelled pictures."
+        ),
+    ] = "auto",
+    allow_code: Annotated[
+        bool,
+        typer.Option(
+            "--allow-code", help="Trust the model file: run code in it, import modules it names."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Write what each layer of the int8 files loses, too."),
+    ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder. Default: exports/RECIPE.")
+        Path | None, typer.Option("--output", "-o", help="Folder. Default: exports/NAME.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Export a trained network to TFLite and ONNX, and verify each file in its real runtime."""
-    from fmx_cli.export import export_run
+    from fmx_cli.export import Wanted, export_model
+    from fmx_cli.foreign import Foreign
 
-    export_run(run, int8=int8, output=output, data_dir=data_dir)
+    chosen = (*(formats or FLOAT32), *(INT8 if int8 else ()))
+    wanted = Wanted(
+        formats=tuple(dict.fromkeys(chosen)),
+        calibration_size=calibration_size,
+        max_drop=max_drop,
+        target=target,
+        debug=debug,
+        output=output,
+    )
+    foreign = Foreign(labels=labels, calibration=calibration, pixels=pixels, allow_code=allow_code)
+    export_model(model, wanted, data_dir=data_dir, foreign=foreign)
+
+
+@app.command()
+def inspect(
+    model: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .tflite or .onnx file, of fmx or not.")
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Show what a model file says of itself: its card, its operators, and what they cost."""
+    from fmx_cli.inspect import show
+
+    show(model, json=json)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fmx_cli.bench import bench_files
 from fmx_cli.data import show as show_data
-from fmx_cli.export import EXPORTS, export_run
+from fmx_cli.export import EXPORTS, Wanted, export_run
 from fmx_cli.terminal import note, out
 from fmx_cli.train import begin, finish
 from fmx_runtime.atomic import make_folder, replacing
@@ -43,7 +43,7 @@ def show(*, full: bool, data_dir: Path | None) -> None:
     run = begin(_RECIPE, epochs, 0, None, data_dir)
     finish(run, data_dir)
     _heading("fmx export --int8")
-    export_run(run.folder, int8=True, output=None, data_dir=data_dir)
+    export_run(run.folder, Wanted(), data_dir=data_dir)
     _heading("fmx bench")
     report = bench_files([EXPORTS / recipe.name], None, data_dir)
     pictures = _write_pictures(fashion_mnist.load(data_dir).test)

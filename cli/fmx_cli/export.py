@@ -2,69 +2,155 @@
 
 from __future__ import annotations
 
-import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
 from fmx_cli.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
+from fmx_export.errors import RefusedError
+from fmx_export.formats import FLOAT32, INT8, Format
+from fmx_export.manifest import MANIFEST
 from fmx_runtime.atomic import make_folder
-from fmx_runtime.card import Precision, Provenance
+from fmx_runtime.card import Provenance
 from fmx_runtime.errors import DataError
 from fmx_runtime.quiet import native_stderr_silenced
-from fmx_runtime.reason import reason
 from fmx_training import fashion_mnist
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
-    from fmx_export.bundle import Source
-    from fmx_export.manifest import Manifest
+    from fmx_cli.foreign import Foreign
+    from fmx_export.bundle import Calibration, Source
+    from fmx_export.manifest import Attempt, ExportedFile, Manifest
+    from fmx_export.verify import LabelledPictures
     from fmx_training.run import Run
 
-__all__ = ["EXPORTS", "export_run"]
+__all__ = ["EXPORTS", "Wanted", "export_file", "export_model", "export_run"]
 
 EXPORTS = Path("exports")
 """Where export folders go, and where the newest is looked for."""
 
-_CALIBRATION_SIZE = 500
-_CALIBRATION_SEED = 0
+_SEED = 0
+_RUNS_KNOW = "a training run knows its labels, its pictures and its pixels"
 
 
-def export_run(
-    path: Path | None, *, int8: bool, output: Path | None, data_dir: Path | None
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be written, whatever the model.
+
+    Attributes:
+        formats: of the files.
+        calibration_size: how many pictures calibrate at most.
+        max_drop: largest loss of accuracy, in percentage points.
+        target: the processor that int8 files are for.
+        debug: whether to write what each layer of int8 files loses.
+        output: the folder; None is one below `EXPORTS` that is named after the model.
+    """
+
+    formats: tuple[Format, ...] = (*FLOAT32, *INT8)
+    calibration_size: int = 500
+    max_drop: float = 0.5
+    target: Literal["auto", "x86-64", "arm64"] = "auto"
+    debug: bool = False
+    output: Path | None = None
+
+
+def export_model(
+    path: Path | None, wanted: Wanted, *, data_dir: Path | None, foreign: Foreign
 ) -> None:
+    """Export a run, or any Keras image classifier from a file."""
+    if path is not None and not path.exists():
+        raise DataError(
+            f"'{path}' does not exist; give a run folder or a Keras model file, or nothing for the "
+            "newest run"
+        )
+    if path is not None and path.is_file() and not _is_of_run(path):
+        if data_dir:
+            raise DataError(
+                f"'{path}' is no training run, and --data-dir is for those; "
+                "--calibration names pictures for other models"
+            )
+        export_file(path, wanted, foreign=foreign)
+        return
+    if given := foreign.given():
+        raise DataError(f"{_RUNS_KNOW}: leave out {given[0]}, or give another model file")
+    export_run(path, wanted, data_dir=data_dir)
+
+
+def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> None:
     """Export a run: calibrated on its training pictures, verified on its validation pictures."""
     run = _find(path)
-    folder = make_folder(output or EXPORTS / run.info.recipe.name)
+    folder = make_folder(wanted.output or EXPORTS / run.info.recipe.name)
     splits = fashion_mnist.load(data_dir)
     if splits.train.digest() != run.info.data_digest:
         raise DataError(f"'{run.folder}' was trained on other data than {splits.train.name} now")
-    precisions: tuple[Precision, ...] = ("float32", "int8") if int8 else ("float32",)
-    sample = splits.train.balanced_sample(_CALIBRATION_SIZE, _CALIBRATION_SEED)
+    sample = splits.train.balanced_sample(wanted.calibration_size, _SEED)
     note(f"exporting {run.folder}")
-    with native_stderr_silenced(), steps() as progress:
-        from fmx_export import bundle
+    with native_stderr_silenced():
+        from fmx_export.bundle import Calibration
 
-        manifest = bundle.export(
-            _source(run),
-            precisions=precisions,
-            calibration=bundle.Calibration(sample.images, splits.train.name, _CALIBRATION_SEED),
-            held_out=splits.validation,
+        source = _source(run)
+        calibration = Calibration(sample.images, splits.train.name, _SEED)
+        manifest = _write(source, calibration, splits.validation, wanted, folder)
+    _report(manifest, folder)
+
+
+def export_file(path: Path, wanted: Wanted, *, foreign: Foreign) -> None:
+    """Export a Keras model: calibrated on some of the user's pictures, verified on the others."""
+    calibrated = [form for form in wanted.formats if form.calibrated]
+    if calibrated and foreign.calibration is None:
+        raise DataError(
+            f"{calibrated[0]} needs --calibration: a folder or an .npz file of pictures as the "
+            "network will see them"
+        )
+    note(f"exporting {path}")
+    with native_stderr_silenced():
+        from fmx_cli.foreign import prepare
+        from fmx_export.bundle import Calibration
+
+        source, sample, held_out = prepare(path, foreign, wanted.calibration_size, _SEED)
+        folder = make_folder(wanted.output or EXPORTS / path.stem)
+        calibration = Calibration(sample.images, sample.name, _SEED)
+        manifest = _write(source, calibration, held_out, wanted, folder)
+    _report(manifest, folder)
+
+
+def _write(
+    source: Source,
+    calibration: Calibration,
+    held_out: LabelledPictures,
+    wanted: Wanted,
+    folder: Path,
+) -> Manifest:
+    from fmx_export import bundle
+
+    with steps() as progress:
+        return bundle.export(
+            source,
+            formats=wanted.formats,
+            max_drop=wanted.max_drop / 100,
+            target=None if wanted.target == "auto" else wanted.target,
+            debug=wanted.debug,
+            calibration=calibration,
+            held_out=held_out,
             folder=folder,
             progress=progress,
         )
-    _print(manifest, folder)
+
+
+def _is_of_run(path: Path) -> bool:
+    """Whether a file is the model.keras of a training run, which knows more than the file."""
+    model = path.parent / "model.keras"
+    return (path.parent / "run.json").is_file() and model.exists() and path.samefile(model)
 
 
 def _find(path: Path | None) -> Run:
     """The run that is meant: the newest, a run folder, or the folder of a model.keras."""
     if path is None:
         return runs.newest(RUNS, finished=True)
-    if not path.exists():
-        raise DataError(f"'{path}' does not exist; give a run folder, or nothing for the newest")
-    run = runs.open_run(path) if path.is_dir() else _run_around(path)
+    run = runs.open_run(path if path.is_dir() else path.parent)
     if not run.finished:
         raise DataError(
             f"'{run.folder}' is not trained to the end: 'fmx train --resume -o {run.folder}'"
@@ -72,41 +158,14 @@ def _find(path: Path | None) -> Run:
     return run
 
 
-def _run_around(path: Path) -> Run:
-    """The run whose model.keras this is."""
-    folder = path.parent
-    try:
-        run = runs.open_run(folder)
-    except DataError as error:
-        raise DataError(f"'{path}' is not the model.keras of a training run: {error}") from error
-    if not run.model_path.exists() or not path.samefile(run.model_path):
-        raise DataError(
-            f"'{path}' is not the model of the training run in '{folder}'; "
-            f"give the run folder, or its {run.model_path.name}"
-        )
-    return run
-
-
-def _load(path: Path) -> Any:
-    """The Keras model in a file."""
-    import keras
-
-    if not path.is_file():
-        raise DataError(f"'{path}' is missing; train again with 'fmx train'")
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"'{path}' is no Keras model, or was cut short: it is no ZIP archive")
-    try:
-        return keras.models.load_model(path, compile=False)
-    # damaged archives, settings and weights raise BadZipFile, KeyError, TypeError and others
-    except Exception as error:
-        raise DataError(f"'{path}' is no Keras model that can be read: {reason(error)}") from error
-
-
 def _source(run: Run) -> Source:
     from fmx_export import provenance
     from fmx_export.bundle import Source
+    from fmx_export.keras_model import check_model, load_model
 
-    model = _load(run.model_path)
+    if not run.model_path.is_file():
+        raise DataError(f"'{run.model_path}' is missing; train again with 'fmx train'")
+    model = check_model(load_model(run.model_path), run.model_path)
     info = run.info
     return Source(
         model=model,
@@ -126,15 +185,55 @@ def _source(run: Run) -> Source:
     )
 
 
-def _print(manifest: Manifest, folder: Path) -> None:
-    first = manifest.files[0].accuracy
-    out.print(f"on {first.size:,} pictures of {first.data}; Keras {first.keras:.2%}")
+def _report(manifest: Manifest, folder: Path) -> None:
+    """Print what was written.
+
+    Raises:
+        AccuracyError: something was refused.
+    """
+    if manifest.files:
+        _print(manifest.files)
+    for file in manifest.files:
+        if len(file.attempts) > 1:
+            tried = _in_words(file.attempts)
+            out.print(f"{bold(file.file)} took {len(file.attempts)} tries: {tried}", soft_wrap=True)
+        if file.float_operators:
+            left = ", ".join(file.float_operators)
+            out.print(f"{bold(file.file)} computes in float: {left}", soft_wrap=True)
+    out.print(f"{bold(folder)} holds these files and manifest.json", soft_wrap=True)
+    for refused in manifest.refused:
+        note(f"{refused.file}: {refused.reason}")
+        if refused.attempts:
+            note(f"tried: {_in_words(refused.attempts)}")
+    if manifest.refused:
+        names = ", ".join(refused.file for refused in manifest.refused)
+        raise RefusedError(
+            f"not published: {names}, for the reasons above and in '{folder / MANIFEST}'; "
+            "--max-drop allows a larger loss, --calibration-size takes more pictures"
+        )
+
+
+def _print(files: tuple[ExportedFile, ...]) -> None:
+    first = files[0].accuracy
+    keras = "no labels known" if first.keras is None else f"Keras {first.keras:.2%}"
+    out.print(f"on {first.size:,} pictures of {first.data}; {keras}")
     table = Table("file", "KB", "accuracy", "agrees with Keras", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
-    for file in manifest.files:
-        accuracy = file.accuracy
+    for file in files:
+        right = "" if file.accuracy.file is None else f"{file.accuracy.file:.2%}"
         size = f"{file.size_bytes / 1000:,.0f}"
-        table.add_row(file.file, size, f"{accuracy.file:.2%}", f"{accuracy.agreement:.2%}")
+        table.add_row(file.file, size, right, f"{file.accuracy.agreement:.2%}")
     out.print(table)
-    out.print(f"{bold(folder)} holds these files and manifest.json", soft_wrap=True)
+
+
+def _in_words(attempts: tuple[Attempt, ...]) -> str:
+    """Each try and what it gave."""
+    tries = []
+    for attempt in attempts:
+        figure = attempt.accuracy.file
+        of = "" if figure is not None else " agreement"
+        kept = f" and {len(attempt.float_layers)} float layers" if attempt.float_layers else ""
+        share = attempt.accuracy.agreement if figure is None else figure
+        tries.append(f"{attempt.calibration}{kept} {share:.2%}{of}")
+    return ", ".join(tries)

@@ -5,43 +5,49 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import tempfile
+import platform
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fmx_export.calibrate import calibration_digest, calibration_pixels
+from fmx_export import layer_report, tflite_quantizer
+from fmx_export.calibrate import calibration_digest, check_sample
 from fmx_export.embed import embed
-from fmx_export.manifest import MANIFEST, ExportedFile, Manifest
-from fmx_export.onnx import export_onnx
+from fmx_export.formats import Format
+from fmx_export.gate import MAX_DROP, drop, search
+from fmx_export.graph import read_graph
+from fmx_export.manifest import MANIFEST, ExportedFile, Manifest, Refused
+from fmx_export.onnx import export_onnx, halve_onnx, serialize
+from fmx_export.plan import WEIGHT_BITS, Plan
+from fmx_export.publish import publishing
+from fmx_export.quantizers import OnnxQuantizer, TFLiteQuantizer
 from fmx_export.tflite import export_tflite
-from fmx_export.verify import ask_keras, measure, verify_card
+from fmx_export.verify import ask_keras, measure, telling_pictures, verify_card
 from fmx_runtime import golden
-from fmx_runtime.atomic import make_folder, replacing, write
+from fmx_runtime.atomic import write
 from fmx_runtime.card import ModelCard, Quantization
 from fmx_runtime.classifier import Classifier
-from fmx_runtime.errors import ExportError, OutputError
+from fmx_runtime.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import numpy as np
+    import onnx
     from numpy.typing import NDArray
 
+    from fmx_export.plan import Target
+    from fmx_export.quantizers import Quantizer
     from fmx_export.verify import LabelledPictures, Reference
-    from fmx_runtime.backend import ModelFormat
-    from fmx_runtime.card import InputSpec, Precision, Provenance
+    from fmx_runtime.card import Accuracy, InputSpec, Provenance
 
-__all__ = ["Calibration", "Source", "export"]
+__all__ = ["Calibration", "Source", "export", "this_processor"]
 
-_EXPORTERS: dict[ModelFormat, Callable[..., bytes]] = {
-    "tflite": export_tflite,
-    "onnx": export_onnx,
-}
-_GOLDEN_SIZE = 3
-_INT8_SCHEME: dict[ModelFormat, str] = {
-    "tflite": "full integer: int8 per-channel weights, int8 activations, uint8 in and out",
-    "onnx": "QDQ: int8 per-channel weights, uint8 activations, uint8 in, float softmax",
+_SCHEMES = {
+    Format.TFLITE_INT8: "int8 per-channel weights, int8 activations, uint8 in and out",
+    Format.TFLITE_INT16X8: "int8 per-channel weights, int16 activations, float32 in and out",
+    Format.ONNX_INT8: "QDQ: {bits}-bit per-channel weights, uint8 activations, uint8 in, floats out",
 }
 
 
@@ -71,65 +77,74 @@ class Calibration:
     seed: int
 
 
+def this_processor() -> Target:
+    """The target that is nearest to the machine that this runs on."""
+    return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86-64"
+
+
 def export(
     source: Source,
     *,
-    precisions: Sequence[Precision],
+    formats: Sequence[Format],
     calibration: Calibration,
     held_out: LabelledPictures,
     folder: Path,
     progress: Callable[[str], None],
+    max_drop: float = MAX_DROP,
+    target: Target | None = None,
+    debug: bool = False,
 ) -> Manifest:
-    """Write TFLite and ONNX files of each precision, each verified in its real runtime.
+    """Write model files, each verified in its real runtime.
 
-    All files are made and verified beside their final place, and renamed into it together at the
-    end: when one fails, nothing in ``folder`` has changed.
+    All files are made and verified beside their final place, and moved into it together at the
+    end: when a float32 file fails, nothing in ``folder`` has changed. Another file that cannot be
+    made, or loses too much accuracy, is left out, and the manifest tells why.
 
     Args:
         source: the Keras model and what is known of it.
-        precisions: of the files.
-        calibration: for int8, from the training pictures.
+        formats: of the files.
+        calibration: from the training pictures; asked only for formats that are calibrated.
         held_out: pictures that the model was not trained on.
-        folder: made where it is missing; files of the same names are replaced.
+        folder: made where it is missing; the files of an earlier export in it are replaced.
         progress: called with one line about each step.
+        max_drop: largest loss of accuracy against the Keras model, as a fraction.
+        target: the processor that int8 files are laid out for; None is this one.
+        debug: whether to write what each layer of the int8 files loses.
 
     Returns:
-        What was written.
+        What was written, and what was refused.
 
     Raises:
-        ExportError: a file cannot be made, or is not good enough; or the model has another input
-            or number of classes than stated.
+        ExportError: a float32 file cannot be made, or does not answer as the model does; or the
+            model has another input or number of classes than stated.
+        CalibrationError: the calibration pictures do not fit the model.
         OutputError: the folder cannot be written to.
     """
     _check_shapes(source)
-    make_folder(folder)
-    _refuse_folders(folder, source, precisions)
-    progress(f"asking the Keras model about {len(held_out.labels):,} held-out pictures")
-    reference = ask_keras(source.model, source.spec, held_out)
-    with tempfile.TemporaryDirectory(prefix=".fmx-", dir=folder) as staging:
-        files = tuple(
-            _export_file(
-                source,
-                form,
-                precision,
-                calibration=calibration,
-                reference=reference,
-                folder=Path(staging),
-                progress=progress,
-            )
-            for precision in precisions
-            for form in _EXPORTERS
+    if any(form.calibrated for form in formats):
+        check_sample(calibration.images, source.spec)
+    with publishing(folder, [form.file_name(source.name) for form in formats]) as staging:
+        progress(f"asking the Keras model about {len(held_out.images):,} held-out pictures")
+        job = _Job(
+            source=source,
+            calibration=calibration,
+            reference=ask_keras(source.model, source.spec, held_out),
+            folder=staging,
+            max_drop=max_drop,
+            target=target or this_processor(),
+            progress=progress,
         )
+        made = [job.make(form) for form in formats]
+        reports = [name for form in formats if debug for name in job.compare_layers(form)]
         manifest = Manifest(
             name=source.name,
             keras_model=os.path.relpath(source.path.resolve(), folder.resolve()),
             provenance=source.provenance,
-            files=files,
+            files=tuple(file for file in made if isinstance(file, ExportedFile)),
+            refused=tuple(file for file in made if isinstance(file, Refused)),
+            reports=tuple(reports),
         )
-        write(Path(staging, MANIFEST), manifest.to_json())
-        for name in (*(file.file for file in files), MANIFEST):
-            with replacing(folder / name) as temporary:
-                Path(staging, name).replace(temporary)
+        write(staging / MANIFEST, manifest.to_json())
     return manifest
 
 
@@ -144,69 +159,158 @@ def _check_shapes(source: Source) -> None:
         )
 
 
-def _refuse_folders(folder: Path, source: Source, precisions: Sequence[Precision]) -> None:
-    """Refuse, before the work, what would make the last step fail half-way."""
-    names = [_file_name(source, precision, form) for precision in precisions for form in _EXPORTERS]
-    for name in (*names, MANIFEST):
-        if (folder / name).is_dir():
-            raise OutputError(f"cannot write '{folder / name}': a folder of that name is there")
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """One export: what its files have in common, each made once."""
 
+    source: Source
+    calibration: Calibration
+    reference: Reference
+    folder: Path
+    max_drop: float
+    target: Target
+    progress: Callable[[str], None]
 
-def _file_name(source: Source, precision: Precision, form: ModelFormat) -> str:
-    return f"{source.name}.{precision}.{form}"
+    def make(self, form: Format) -> ExportedFile | Refused:
+        """One file, verified; or why there is none."""
+        name = form.file_name(self.source.name)
+        self.progress(f"converting and verifying {name}")
+        if form.precision == "float32":
+            model = self._float_model(form)
+            return self._publish(form, model, Plan(), self._measure(form, model, Plan()))
+        try:
+            if form.precision == "int8":
+                return self._make_int8(form)
+            model = self._converted(form)
+            accuracy = self._measure(form, model, Plan())
+        except ExportError as error:
+            return Refused(name, str(error))
+        if drop(accuracy) > self.max_drop:
+            return Refused(name, self._too_much(drop(accuracy)))
+        return self._publish(form, model, Plan(), accuracy)
 
+    def compare_layers(self, form: Format) -> tuple[str, ...]:
+        """Write what each layer of an int8 file loses; the names of the table and the picture."""
+        if form.precision != "int8":
+            return ()
+        name = form.file_name(self.source.name)
+        self.progress(f"comparing the layers of {name} with float")
+        errors = self._quantizer(form).layer_errors()
+        table, plot = f"{name}.layers.md", f"{name}.layers.png"
+        layer_report.write_table(errors, self.folder / table)
+        layer_report.write_plot(errors, self.folder / plot)
+        return table, plot
 
-def _export_file(
-    source: Source,
-    form: ModelFormat,
-    precision: Precision,
-    *,
-    calibration: Calibration,
-    reference: Reference,
-    folder: Path,
-    progress: Callable[[str], None],
-) -> ExportedFile:
-    path = folder / _file_name(source, precision, form)
-    progress(f"converting and verifying {path.name}")
-    sample = calibration_pixels(calibration.images)
-    model = _EXPORTERS[form](
-        source.model, precision=precision, spec=source.spec, calibration=sample
-    )
-    draft = ModelCard(
-        name=source.name,
-        precision=precision,
-        labels=source.labels,
-        input=dataclasses.replace(source.spec, dtype="uint8" if precision == "int8" else "float32"),
-        output=reference.output,
-        provenance=source.provenance,
-        quantization=_quantization(form, calibration, sample) if precision == "int8" else None,
-    )
-    write(path, embed(model, draft))
-    accuracy = measure(path, reference)
-    examples = reference.pictures.images[:_GOLDEN_SIZE]
-    answers = Classifier(path).predict(examples)
-    card = dataclasses.replace(draft, accuracy=accuracy, golden=golden.encode(examples, answers))
-    content = embed(model, card)
-    write(path, content)
-    verify_card(path)
-    return ExportedFile(
-        file=path.name,
-        format=form,
-        precision=precision,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        accuracy=accuracy,
-    )
+    @cached_property
+    def _tflite(self) -> bytes:
+        return export_tflite(self.source.model, spec=self.source.spec)
 
+    @cached_property
+    def _onnx(self) -> onnx.ModelProto:
+        return export_onnx(self.source.model, spec=self.source.spec)
 
-def _quantization(
-    form: ModelFormat, calibration: Calibration, sample: NDArray[np.uint8]
-) -> Quantization:
-    return Quantization(
-        scheme=_INT8_SCHEME[form],
-        calibration="min-max",
-        split=calibration.split,
-        size=len(sample),
-        seed=calibration.seed,
-        digest=calibration_digest(sample),
-    )
+    @cached_property
+    def _tflite_quantizer(self) -> TFLiteQuantizer:
+        return TFLiteQuantizer(
+            self.source.model, self._tflite, self.source.spec, self.calibration.images
+        )
+
+    @cached_property
+    def _onnx_quantizer(self) -> OnnxQuantizer:
+        return OnnxQuantizer(self._onnx, self.source.spec, self.calibration.images, self.target)
+
+    def _quantizer(self, form: Format) -> Quantizer:
+        return self._tflite_quantizer if form.model_format == "tflite" else self._onnx_quantizer
+
+    def _float_model(self, form: Format) -> bytes:
+        return self._tflite if form.model_format == "tflite" else serialize(self._onnx)
+
+    def _converted(self, form: Format) -> bytes:
+        match form:
+            case Format.TFLITE_FLOAT16:
+                return tflite_quantizer.halve_tflite(self._tflite)
+            case Format.TFLITE_DYNAMIC:
+                return tflite_quantizer.shrink_tflite(self._tflite)
+            case Format.TFLITE_INT16X8:
+                ranges = self._tflite_quantizer.ranges(Plan())
+                return tflite_quantizer.widen_tflite(self._tflite, ranges=ranges)
+            case Format.ONNX_FLOAT16:
+                return serialize(halve_onnx(self._onnx))
+        raise AssertionError(form)
+
+    def _make_int8(self, form: Format) -> ExportedFile | Refused:
+        passed, attempts = search(
+            self._quantizer(form),
+            lambda model, plan: self._measure(form, model, plan),
+            max_drop=self.max_drop,
+            progress=lambda step: self.progress(f"{form.file_name(self.source.name)}: {step}"),
+        )
+        if passed is None:
+            least = min(drop(attempt.accuracy) for attempt in attempts)
+            name = form.file_name(self.source.name)
+            return Refused(name, self._too_much(least), attempts)
+        file = self._publish(form, passed.model, passed.plan, attempts[-1].accuracy)
+        in_float = [node.type for node in read_graph(passed.model).operators if node.is_float]
+        return dataclasses.replace(
+            file, attempts=attempts, float_operators=tuple(dict.fromkeys(in_float))
+        )
+
+    def _too_much(self, lost: float) -> str:
+        return f"loses {100 * lost:.2f} points of accuracy, more than {100 * self.max_drop:g}"
+
+    def _measure(self, form: Format, model: bytes, plan: Plan) -> Accuracy:
+        """Ask a model in its real runtime; it gets a card to be asked by."""
+        path = self.folder / form.file_name(self.source.name)
+        write(path, embed(model, self._card(form, plan)))
+        try:
+            return measure(path, self.reference)
+        finally:
+            path.unlink()
+
+    def _publish(self, form: Format, model: bytes, plan: Plan, accuracy: Accuracy) -> ExportedFile:
+        """Write the file with all that it knows of itself, and open it once more."""
+        path = self.folder / form.file_name(self.source.name)
+        draft = self._card(form, plan)
+        write(path, embed(model, draft))
+        examples = telling_pictures(self.reference)
+        answers = Classifier(path).predict(examples)
+        card = dataclasses.replace(
+            draft, accuracy=accuracy, golden=golden.encode(examples, answers)
+        )
+        content = embed(model, card)
+        write(path, content)
+        verify_card(path)
+        return ExportedFile(
+            file=path.name,
+            format=form.model_format,
+            precision=form.precision,
+            size_bytes=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            accuracy=accuracy,
+        )
+
+    def _card(self, form: Format, plan: Plan) -> ModelCard:
+        source = self.source
+        spec = source.spec
+        if form.precision == "int8":
+            spec = dataclasses.replace(spec, dtype="uint8")
+        return ModelCard(
+            name=source.name,
+            precision=form.precision,
+            labels=source.labels,
+            input=spec,
+            output=self.reference.output,
+            provenance=source.provenance,
+            quantization=self._quantization(form, plan) if form.calibrated else None,
+        )
+
+    def _quantization(self, form: Format, plan: Plan) -> Quantization:
+        return Quantization(
+            scheme=_SCHEMES[form].format(bits=WEIGHT_BITS[self.target]),
+            calibration=plan.calibration,
+            split=self.calibration.split,
+            size=len(self.calibration.images),
+            seed=self.calibration.seed,
+            digest=calibration_digest(self.calibration.images),
+            float_layers=plan.float_layers,
+        )

@@ -7,40 +7,27 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_runtime.errors import DataError
+from fmx_export.errors import CalibrationError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["calibration_digest", "calibration_pixels"]
+    from fmx_runtime.card import InputSpec
+
+__all__ = ["calibration_digest", "check_sample"]
 
 
-def calibration_pixels(sample: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A calibration sample whose pixels span the whole range of a byte.
-
-    The converters take the input's range from the sample. Only where it is 0 to 255 is a pixel's
-    byte its own quantized value, and no arithmetic is left between picture and network; so where
-    the sample falls short, its very first and its very last value are set to 0 and 255.
-
-    Args:
-        sample: uint8 ``(n, height, width, channels)``, drawn from the training pictures.
-
-    Returns:
-        The same array, or a copy with two values changed.
+def check_sample(sample: NDArray[np.uint8], spec: InputSpec) -> None:
+    """Make sure that there are pictures, as the network takes them.
 
     Raises:
-        DataError: no pictures, another dtype or shape, or a single value.
+        CalibrationError: no pictures, or another dtype or shape.
     """
-    if sample.dtype != np.uint8 or sample.ndim != 4 or sample.size < 2:  # noqa: PLR2004
-        raise DataError(
-            "calibration pictures must be uint8 (n, height, width, channels), two values at least. "
-            f"Received: {sample.dtype} {sample.shape}"
+    if sample.dtype != np.uint8 or sample.shape[1:] != spec.shape or not len(sample):
+        raise CalibrationError(
+            f"calibration pictures must be uint8 (n, {', '.join(map(str, spec.shape))}), "
+            f"at least one. Received: {sample.dtype} {sample.shape}"
         )
-    if sample.min() == 0 and sample.max() == 255:  # noqa: PLR2004
-        return sample
-    stretched = sample.copy()
-    stretched.flat[0], stretched.flat[-1] = 0, 255
-    return stretched
 
 
 def calibration_digest(sample: NDArray[np.uint8]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["canonicalize"]
+__all__ = ["canonicalize", "drop_unused_operator_sets"]
 
 _NUMBER = re.compile(r"__(\d+)(?=(:\d+)?$)")
 """What tf2onnx appends to a name, before the output's index; each number belongs to one name."""
@@ -43,6 +43,13 @@ def canonicalize(graph: onnx.GraphProto) -> None:
         constant.name = renumbered(constant.name)
     _replace(graph.node, nodes)
     _replace(graph.initializer, used)
+
+
+def drop_unused_operator_sets(model: onnx.ModelProto) -> None:
+    """Forget the operator sets that no operator of the network is from."""
+    used = {node.domain for node in model.graph.node}
+    kept = [imported for imported in model.opset_import if imported.domain in used]
+    _replace(model.opset_import, kept)
 
 
 def _in_order_of_need(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -2,7 +2,8 @@
 
 Both carriers are trailers behind the converter's own bytes, which stay as they are:
 
-- TFLite: a ZIP archive, as TFLite's own associated files. Fixed dates, nothing compressed.
+- TFLite: a ZIP archive, as TFLite's own associated files. Fixed dates, nothing compressed. In front
+  of the converter's bytes, TFLite's standard metadata says what lies in it.
 - ONNX: a second, partial ``ModelProto`` with nothing but ``metadata_props``. Concatenated protobuf
   messages merge when they are parsed.
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import onnx
 
+from fmx_export.tflite_metadata import LABELS_KEY, describe
 from fmx_runtime.backend import sniff
 from fmx_runtime.card import CARD_KEY
 from fmx_runtime.errors import ExportError
@@ -27,10 +29,7 @@ from fmx_runtime.errors import ExportError
 if TYPE_CHECKING:
     from fmx_runtime.card import ModelCard
 
-__all__ = ["LABELS_KEY", "embed"]
-
-LABELS_KEY = "labels.txt"
-"""The labels once more, one a line, where other TFLite tools look for them."""
+__all__ = ["embed"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that ZIP knows
 
@@ -48,15 +47,19 @@ def embed(model: bytes, card: ModelCard) -> bytes:
     Raises:
         ExportError: ``model`` is neither TFLite nor ONNX.
     """
-    sealed = dataclasses.replace(
-        card, model_sha256=hashlib.sha256(model).hexdigest(), model_bytes=len(model)
-    )
     match sniff(model):
         case "tflite":
-            return _append_zip(model, sealed)
+            described = describe(model, card)
+            return _append_zip(described, _sealed(card, described))
         case "onnx":
-            return model + _metadata(sealed)
+            return model + _metadata(_sealed(card, model))
     raise ExportError("only TFLite and ONNX models can carry a card")
+
+
+def _sealed(card: ModelCard, model: bytes) -> ModelCard:
+    return dataclasses.replace(
+        card, model_sha256=hashlib.sha256(model).hexdigest(), model_bytes=len(model)
+    )
 
 
 def _append_zip(model: bytes, card: ModelCard) -> bytes:

@@ -8,17 +8,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fmx_export.plan import Method  # noqa: TC001 (the codec reads these types)
 from fmx_runtime import codec
-from fmx_runtime.backend import ModelFormat  # noqa: TC001 (the codec reads these types)
+from fmx_runtime.backend import ModelFormat  # noqa: TC001
 from fmx_runtime.card import Accuracy, Precision, Provenance  # noqa: TC001
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MANIFEST", "ExportedFile", "Manifest"]
+__all__ = ["MANIFEST", "Attempt", "ExportedFile", "Manifest", "Refused"]
 
 MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One way of making a network int8, and what its file was measured to do."""
+
+    calibration: Method
+    float_layers: tuple[str, ...]
+    accuracy: Accuracy
+    passed: bool
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,19 @@ class ExportedFile:
     size_bytes: int
     sha256: str
     accuracy: Accuracy
+    attempts: tuple[Attempt, ...] = ()
+    """int8: what was tried, the last one being this file."""
+    float_operators: tuple[str, ...] = ()
+    """int8: the operators that compute in float all the same, each kind once."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that was not good enough to be published."""
+
+    file: str
+    reason: str
+    attempts: tuple[Attempt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,14 @@ class Manifest:
     """The source's path, relative to the manifest."""
     provenance: Provenance
     files: tuple[ExportedFile, ...]
+    refused: tuple[Refused, ...] = ()
+    reports: tuple[str, ...] = ()
+    """Names of the tables and pictures that ``--debug`` adds."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All files that belong to the export, but for the manifest itself."""
+        return (*(file.file for file in self.files), *self.reports)
 
     def to_json(self) -> str:
         """The manifest as indented JSON."""

@@ -1,80 +1,75 @@
-"""Keras model -> ONNX, as bytes."""
+"""Keras model -> ONNX in floating point, as a model."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from fmx_export.canonical import canonicalize
+from fmx_export.canonical import canonicalize, drop_unused_operator_sets
 from fmx_runtime.errors import ExportError
-from fmx_runtime.preprocess import to_tensor
 from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
+    from fmx_runtime.card import InputSpec
 
-    from fmx_runtime.card import InputSpec, Precision
-
-__all__ = ["export_onnx"]
+__all__ = ["export_onnx", "halve_onnx", "serialize"]
 
 _OPSET = 17  # the newest that tf2onnx 1.17 is tested with by its authors; runs in onnxruntime 1.12+
 _INPUT = "image"
-_LAYOUT_OPS = ("Reshape", "Transpose", "Squeeze", "Unsqueeze")
 
 
-def export_onnx(
-    model: Any, *, precision: Precision, spec: InputSpec, calibration: NDArray[np.uint8]
-) -> bytes:
-    """Convert a Keras image classifier to ONNX, for one picture at a time.
-
-    ``int8`` is QDQ with unsigned activations and signed per-channel weights, the one scheme that
-    onnxruntime runs faster than float on x86: signed activations and the operator form fall back
-    to slow kernels. The pixels' own bytes go in; the softmax stays in float, so probabilities are
-    not rounded.
+def export_onnx(model: Any, *, spec: InputSpec) -> onnx.ModelProto:
+    """Convert a Keras image classifier to float32 ONNX, for one picture at a time.
 
     Args:
         model: built Keras model, float input ``(n, height, width, channels)``.
-        precision: of the weights and activations.
         spec: the Keras model's input.
-        calibration: uint8 ``(n, height, width, channels)``, as `calibrate.calibration_pixels`
-            gives it; sets the activations' ranges, used for ``int8`` only.
-
-    Returns:
-        The serialized ``ModelProto``.
 
     Raises:
-        ExportError: the model cannot be converted, or int8 pixels do not fit.
+        ExportError: the model cannot be converted.
     """
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # the checker says it in one line
     try:
         proto = _convert(model, spec)
+        proto.graph.ClearField("doc_string")  # holds a number that grows from call to call
+        _add_instead_of_subtracting(proto.graph)
+        canonicalize(proto.graph)
+        drop_unused_operator_sets(proto)
         onnx.checker.check_model(proto, full_check=True)  # tf2onnx passes on what it does not know
-        if precision == "int8":
-            proto = _quantize(proto, spec, calibration)
-    # tf2onnx and onnxruntime raise ValueError, KeyError, and TensorFlow's own types
+    # tf2onnx raises ValueError, KeyError, and TensorFlow's own types
     except Exception as error:
-        raise ExportError(f"cannot convert to {precision} ONNX: {reason(error)}") from error
-    if precision == "int8":
-        _take_raw_pixels(proto, spec)
-    _tidy(proto)
-    onnx.checker.check_model(proto, full_check=True)
-    content: bytes = proto.SerializeToString(deterministic=True)
+        raise ExportError(f"cannot convert to float32 ONNX: {reason(error)}") from error
+    return proto
+
+
+def halve_onnx(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The network with float16 weights and arithmetic; float32 goes in and comes out.
+
+    Raises:
+        ExportError: it cannot be converted.
+    """
+    try:
+        half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
+        canonicalize(half.graph)
+        onnx.checker.check_model(half, full_check=True)
+    # it raises ValueError, and the checker its own types
+    except Exception as error:
+        raise ExportError(f"cannot convert to float16 ONNX: {reason(error)}") from error
+    return half
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """The file's bytes; equal models give equal bytes."""
+    content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
@@ -82,87 +77,74 @@ def _convert(model: Any, spec: InputSpec) -> onnx.ModelProto:
     # with a batch of one, shapes are constants, and no Shape/Gather/Concat is left behind Flatten
     signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name=_INPUT)]
     function = tf.function(lambda image: model(image, training=False))
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # the checker says it in one line
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
-    proto.graph.ClearField("doc_string")  # holds a number that grows from call to call
-    canonicalize(proto.graph)
+    with _inner_functions_inlined():
+        concrete = function.get_concrete_function(*signature)  # it is asked for once more below
+    proto, _ = tf2onnx.convert.from_function(
+        function,
+        input_signature=signature,
+        opset=_OPSET,
+        custom_op_handlers={"Erfc": (_one_minus_erf, [])},
+    )
+    _keep_constants(proto.graph, concrete)
     return proto
 
 
-def _tidy(proto: onnx.ModelProto) -> None:
-    """Drop onnxruntime's notes to itself, and operator sets that no operator is from."""
-    proto.ClearField("metadata_props")
-    used = {node.domain for node in proto.graph.node}
-    kept = [imported for imported in proto.opset_import if imported.domain in used]
-    del proto.opset_import[:]
-    proto.opset_import.extend(kept)
+@contextlib.contextmanager
+def _inner_functions_inlined() -> Iterator[None]:
+    """Trace functions within functions as part of the outer one.
 
-
-class _Sample(CalibrationDataReader):  # type: ignore[misc]
-    """The calibration pictures, one at a time, as onnxruntime's quantizer asks for them."""
-
-    def __init__(self, calibration: NDArray[np.uint8], spec: InputSpec) -> None:
-        self._inputs: Iterator[dict[str, NDArray[np.float32]]] = (
-            {_INPUT: to_tensor(pixels[np.newaxis], spec)} for pixels in calibration
-        )
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next input, None after the last."""
-        return next(self._inputs, None)
-
-
-def _quantize(
-    proto: onnx.ModelProto, spec: InputSpec, calibration: NDArray[np.uint8]
-) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory(prefix="fmx-") as folder:
-        plain, prepared, quantized = (Path(folder, f"{i}.onnx") for i in range(3))
-        onnx.save(proto, plain)
-        # all shapes are constants; what cannot be inferred symbolically it would leave a file about
-        quant_pre_process(plain, prepared, skip_symbolic_shape=True)
-        nodes = onnx.load(prepared).graph.node
-        quantize_static(
-            prepared,
-            quantized,
-            _Sample(calibration, spec),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            nodes_to_exclude=[node.name for node in nodes if node.op_type == "Softmax"],
-        )
-        return onnx.load(quantized)
-
-
-def _take_raw_pixels(proto: onnx.ModelProto, spec: InputSpec) -> None:
-    """Drop the quantization of the input, so that the graph takes uint8 pixels.
-
-    Only operators that move values without looking at them may stand before it.
+    Keras puts grouped convolutions into functions of their own, which tf2onnx does not look into.
     """
-    graph = proto.graph
-    tensor = _INPUT
-    while (node := _only_reader(graph, tensor)).op_type != "QuantizeLinear":
-        if node.op_type not in _LAYOUT_OPS:
-            raise ExportError(f"int8 ONNX: the input meets {node.op_type} before it is quantized")
-        tensor = node.output[0]
-    values = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
-    scale, zero_point = float(values[node.input[1]]), int(values[node.input[2]])
-    same_scale = math.isclose(scale, spec.scale, rel_tol=1e-3)
-    if not same_scale or abs(zero_point + spec.offset / spec.scale) > 0.5:  # noqa: PLR2004
-        raise ExportError(
-            f"int8 ONNX: pixels mean {spec.scale:g} * byte + {spec.offset:g}, the calibration "
-            f"chose {scale:g} * (byte - {zero_point}); the calibration pictures must span 0 to 255"
-        )
-    for other in graph.node:
-        for index, name in enumerate(other.input):
-            if name == node.output[0]:
-                other.input[index] = tensor
-    graph.node.remove(node)
-    graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
-    del graph.value_info[:]  # holds the types of the tensors as they were; inferred anew on load
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
-def _only_reader(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto:
-    readers = [node for node in graph.node if tensor in node.input]
-    if len(readers) != 1:
-        raise ExportError(f"int8 ONNX: the input is read {len(readers)} times, expected once")
-    return readers[0]
+def _one_minus_erf(context: Any, node: Any, _name: str, _arguments: list[Any]) -> None:
+    """Write ``Erfc``, by which Keras computes GELU and which ONNX lacks, as 1 - ``Erf``."""
+    shapes, dtypes, outputs = node.output_shapes, node.output_dtypes, node.output
+    context.remove_node(node.name)
+    erf = context.make_node("Erf", node.input, shapes=shapes, dtypes=dtypes)
+    one = context.make_const(f"{node.name}_one", np.array(1, np.float32))
+    context.make_node(
+        "Sub",
+        [one.output[0], erf.output[0]],
+        name=node.name,
+        outputs=outputs,
+        shapes=shapes,
+        dtypes=dtypes,
+    )
+
+
+def _keep_constants(graph: onnx.GraphProto, concrete: Any) -> None:
+    """Store the tensors that the traced function captured, which tf2onnx makes inputs.
+
+    Keras' Normalization keeps its mean and its variance so.
+    """
+    captured = concrete.captured_inputs
+    inner = concrete.inputs[len(concrete.inputs) - len(captured) :]
+    values = {
+        tensor.name: value.numpy()
+        for tensor, value in zip(inner, captured, strict=True)
+        if tensor.dtype != tf.resource
+    }
+    for item in [item for item in graph.input if item.name in values]:
+        graph.initializer.append(onnx.numpy_helper.from_array(values[item.name], item.name))
+        graph.input.remove(item)
+
+
+def _add_instead_of_subtracting(graph: onnx.GraphProto) -> None:
+    """Write ``x - constant`` as ``x + (-constant)``: onnxruntime quantizes sums only."""
+    constants = {item.name: item for item in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Sub" or node.input[0] in constants or node.input[1] not in constants:
+            continue
+        value = onnx.numpy_helper.to_array(constants[node.input[1]])
+        negative = f"{node.input[1]}/negative"
+        if negative not in constants:
+            constants[negative] = onnx.numpy_helper.from_array(-value, negative)
+            graph.initializer.append(constants[negative])
+        node.op_type, node.input[1] = "Add", negative

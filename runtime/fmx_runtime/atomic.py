@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["make_folder", "replacing", "write"]
+__all__ = ["make_folder", "moving", "replacing", "sync", "write"]
 
 
 def make_folder(path: Path) -> Path:
@@ -45,6 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
+        sync(temporary)
         temporary.replace(path)
     except OSError as error:
         raise _refused(path, error) from error
@@ -58,6 +59,28 @@ def write(path: Path, content: str | bytes) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def moving(folder: Path) -> Iterator[None]:
+    """Explain what the system refuses while files are moved in ``folder``.
+
+    Raises:
+        OutputError: whatever the system refused.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _refused(folder, error) from error
+
+
+def sync(path: Path) -> None:
+    """Have what was written to a file, or to a folder's list of names, lie on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _refused(path: Path, error: OSError) -> OutputError:

@@ -35,7 +35,8 @@ SCHEMA = 1
 CARD_KEY = "fmx.json"
 """Name of the ZIP entry (TFLite) and of the metadata property (ONNX) that hold the card."""
 
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
+"""What weights and activations are stored and computed in; only ``int8`` takes pixels as bytes."""
 
 _CHECKSUM = "card_sha256"
 
@@ -93,6 +94,8 @@ class Quantization:
     seed: int
     digest: str
     """SHA-256 of the sample's pixels."""
+    float_layers: tuple[str, ...] = ()
+    """What stayed in float, because the file would lose too much accuracy otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +118,13 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """Top-1 accuracy, as fractions, of the Keras model and of this file on the same pictures."""
+    """Top-1 accuracy, as fractions, of the Keras model and of this file on the same pictures.
 
-    keras: float
-    file: float
+    None for both where the pictures have no labels.
+    """
+
+    keras: float | None
+    file: float | None
     agreement: float
     """Fraction of pictures on which both give the same label."""
     data: str
@@ -146,7 +152,7 @@ class ModelCard:
     output: Literal["probabilities", "logits"]
     provenance: Provenance
     model_sha256: str = ""
-    """Of the first ``model_bytes`` bytes of the file: the model as the converter made it."""
+    """Of the first ``model_bytes`` bytes of the file: the model without what was appended."""
     model_bytes: int = 0
     quantization: Quantization | None = None
     accuracy: Accuracy | None = None

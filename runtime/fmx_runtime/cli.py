@@ -1,18 +1,19 @@
-"""``fmx-run``: pictures in, labels and scores out.
+"""``fmx-run``: pictures in, labels and scores out; with ``--self-test``, models in, verdicts out.
 
-Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 the model or its interpreter.
+Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 a model or its interpreter.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import json
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from fmx_runtime.backend import BackendName
 from fmx_runtime.errors import FmxError, ModelFileError, PictureError
@@ -22,7 +23,8 @@ from fmx_runtime.quiet import native_stderr_silenced
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from fmx_runtime.classifier import Classifier, Prediction
+    from fmx_runtime.classifier import Prediction
+    from fmx_runtime.self_test import SelfTest
 
 __all__ = ["main"]
 
@@ -31,7 +33,10 @@ _PLACES = ("*.int8.tflite", "exports/*/*.int8.tflite")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if not (options.files or options.self_test):
+        parser.error("the following arguments are required: PICTURE")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # names of files need not be text; the escape for what is none is valid in JSON too
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -63,12 +68,20 @@ def _complain(message: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fmx-run",
+        usage="%(prog)s [option ...] PICTURE [PICTURE ...]\n"
+        "       %(prog)s --self-test [option ...] [MODEL ...]",
         description="Say what is on pictures, with a model exported by fmx.",
         epilog="Without --model: $FMX_MODEL, or else the newest *.int8.tflite in this folder "
         "or in exports/*/.",
     )
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="file or folder")
+    parser.add_argument("files", nargs="*", type=Path, metavar="PICTURE", help="file or folder")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a .tflite or .onnx model")
+    parser.add_argument(
+        "--self-test",
+        action="store_true",
+        help="have models answer the pictures they carry, and say whether each answers as it did "
+        "where it was made: exact, within tolerance or wrong",
+    )
     parser.add_argument(
         "--top-k", type=_positive, default=1, metavar="N", help="labels per picture (default 1)"
     )
@@ -86,32 +99,36 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+class _Answer(NamedTuple):
+    """To one picture or model: as JSON, which has an error if that is what it is, and as text."""
+
+    record: dict[str, Any]
+    line: str
+    exit_code: int = 0
+
+
 def _run(options: argparse.Namespace) -> int:
     import logging
-
-    from fmx_runtime.classifier import Classifier
 
     # what Pillow remarks on odd pictures besides reading or refusing them
     warnings.simplefilter("ignore")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-    path = options.model or _default_model()
-    classifier = Classifier(path, backend=options.backend, threads=options.threads)
-    failed = False
+    code = 0
     records = []
-    for picture, answer in _answers(classifier, options.pictures, options.top_k):
-        if isinstance(answer, PictureError):
-            failed = True
-            _complain(answer)
+    for answer in _tests(options) if options.self_test else _classifications(options):
+        code = max(code, answer.exit_code)
+        failed = "error" in answer.record
+        if failed:
+            _complain(answer.line)
         if options.json:
-            records.append(_record(picture, answer))
+            records.append(answer.record)
         elif options.jsonl:
-            print(json.dumps(_record(picture, answer), ensure_ascii=False), flush=True)
-        elif not isinstance(answer, PictureError):
-            scores = "  ".join(f"{item.label} {item.score:.1%}" for item in answer)
-            print(f"{picture}: {scores}", flush=True)
+            print(json.dumps(answer.record, ensure_ascii=False), flush=True)
+        elif not failed:
+            print(answer.line, flush=True)
     if options.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
-    return 1 if failed else 0
+    return code
 
 
 def _default_model() -> Path:
@@ -127,25 +144,63 @@ def _default_model() -> Path:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def _answers(
-    classifier: Classifier, paths: Sequence[Path], top_k: int
-) -> Iterator[tuple[Path, tuple[Prediction, ...] | PictureError]]:
-    for path in paths:
+def _classifications(options: argparse.Namespace) -> Iterator[_Answer]:
+    from fmx_runtime.classifier import Classifier
+
+    model = options.model or _default_model()
+    classifier = Classifier(model, backend=options.backend, threads=options.threads)
+    for path in options.files:
         try:
             for picture in expand(path):
                 try:
-                    yield picture, classifier.classify(picture, top_k)
+                    yield _classified(picture, classifier.classify(picture, options.top_k))
                 except PictureError as error:
-                    yield picture, error
+                    yield _failed(picture, error)
         except PictureError as error:
-            yield path, error
+            yield _failed(path, error)
 
 
-def _record(path: Path, answer: tuple[Prediction, ...] | PictureError) -> dict[str, Any]:
-    if isinstance(answer, PictureError):
-        return {"path": str(path), "error": str(answer)}
+def _classified(path: Path, answer: tuple[Prediction, ...]) -> _Answer:
     top = [{"label": item.label, "score": round(item.score, 6)} for item in answer]
-    return {"path": str(path), **top[0], "top": top}
+    scores = "  ".join(f"{item.label} {item.score:.1%}" for item in answer)
+    return _Answer({"path": str(path), **top[0], "top": top}, f"{path}: {scores}")
+
+
+def _tests(options: argparse.Namespace) -> Iterator[_Answer]:
+    named = [options.model] if options.model else []
+    for path in [*named, *options.files] or [_default_model()]:
+        try:
+            yield _tested(path, _self_test(path, options))
+        except FmxError as error:
+            yield _failed(path, error)
+
+
+def _self_test(path: Path, options: argparse.Namespace) -> SelfTest:
+    from fmx_runtime.classifier import Classifier
+    from fmx_runtime.self_test import self_test
+
+    classifier = Classifier(path, backend=options.backend, threads=options.threads)
+    try:
+        return self_test(classifier)
+    except ModelFileError as error:
+        raise ModelFileError(f"'{path}': {error}") from error
+
+
+def _tested(path: Path, result: SelfTest) -> _Answer:
+    pictures = "1 golden picture" if result.pictures == 1 else f"{result.pictures} golden pictures"
+    facts = [pictures, result.backend]
+    if result.verdict != "exact":
+        other = "" if result.labels_agree else ", other labels on top"
+        facts.append(f"largest difference {result.difference:.2g} of {result.tolerance:.2g}{other}")
+    return _Answer(
+        {"path": str(path), **dataclasses.asdict(result)},
+        f"{path}: {result.verdict} ({', '.join(facts)})",
+        ModelFileError.exit_code if result.verdict == "wrong" else 0,
+    )
+
+
+def _failed(path: Path, error: FmxError) -> _Answer:
+    return _Answer({"path": str(path), "error": str(error)}, str(error), error.exit_code)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Done = subprocess.CompletedProcess[str]
 
-COMMANDS = ("data", "train", "export", "bench", "demo")
+COMMANDS = ("data", "train", "export", "inspect", "bench", "demo")
 
 
 def test_help_names_every_command(fmx: Callable[..., Done], tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_each_command_has_help(command: str, here: Callable[..., Done]) -> None:
     done = here(command, "--help")
     assert done.returncode == 0
     assert f"Usage: fmx {command}" in done.stdout
-    assert "--data-dir" in done.stdout
+    assert ("--data-dir" in done.stdout) == (command != "inspect")
 
 
 def test_without_a_command_there_is_help(here: Callable[..., Done]) -> None:
@@ -74,7 +74,8 @@ def test_help_loads_nothing_heavy() -> None:
         (["train", "--epochs"], "'--epochs' requires an argument"),
         (["train", "--seed", "-1"], "'--seed'.*greater than or equal to 0"),
         (["export", "one", "two"], "unexpected extra argument"),
-        (["export", "--labels", "x"], "No such option: --labels"),
+        (["export", "--format", "tflite-int4"], "'tflite-int4' is not one of"),
+        (["export", "--max-drop", "-1"], "'--max-drop'.*greater than or equal to 0"),
     ],
 )
 def test_usage_mistakes(

@@ -178,3 +178,46 @@ def _like(pictures: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
     """The pictures cut to the network's size; as RGB: as they are, turned, and inverted."""
     cut = pictures[:, : spec.height, : spec.width]
     return np.concatenate([cut, cut[:, ::-1, ::-1], 255 - cut], axis=3)[..., : spec.channels]
+
+
+def badly_scaled_network() -> Any:
+    """A depthwise network whose layers ``wide`` and ``undone`` meet at a ReLU, for `rescale`."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
+            layers.Conv2D(32, 1, activation="relu", name="wide"),
+            layers.DepthwiseConv2D(3, strides=2, padding="same", activation="relu", name="undone"),
+            layers.Conv2D(32, 1, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, "softmax"),
+        ]
+    )
+
+
+def rescale(model: Any) -> None:
+    """Multiply each channel of ``wide`` by another factor, and divide by it in ``undone``.
+
+    The factors go from 1 to 16,384, most of them small. ReLU lets them pass, and as powers of two
+    they change no bit of the network's float answers. With one scale for all channels, what 8 bits
+    can hold of the largest channel is coarser than all that the smaller ones ever are.
+    """
+    exponents = np.round(14 * np.linspace(0, 1, 32) ** 2)
+    factors = np.random.default_rng(0).permutation(np.exp2(exponents).astype(np.float32))
+    wide, undone = model.get_layer("wide"), model.get_layer("undone")
+    kernel, bias = wide.get_weights()
+    wide.set_weights([kernel * factors, bias * factors])
+    kernel, bias = undone.get_weights()
+    undone.set_weights([kernel / factors[:, np.newaxis], bias])
+
+
+@pytest.fixture(scope="session")
+def badly_scaled(source: Source, few: Splits) -> Source:
+    """A network that is right about 4 of 5 pictures, until its activations are rounded to int8."""
+    keras.utils.set_random_seed(0)
+    model = badly_scaled_network()
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    inputs = to_tensor(few.train.images, source.spec)
+    model.fit(inputs, few.train.labels, batch_size=32, epochs=4, verbose=0)
+    rescale(model)
+    return dataclasses.replace(source, model=model, name="badly-scaled")

@@ -24,7 +24,7 @@ class Wheels:
 
 @dataclass(frozen=True)
 class Device:
-    """A virtual environment with the runtime's wheel and both interpreters, far from a checkout."""
+    """A virtual environment of its own, far from a checkout."""
 
     folder: Path
 
@@ -95,4 +95,19 @@ def old_device(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Devi
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     _install(folder, "--no-deps", wheels.runtime)
     _install(folder, "tflite-runtime==2.14.0", "numpy<2", "pillow")
+    return Device(folder)
+
+
+@pytest.fixture(scope="session")
+def media_pipe(_index: None, tmp_path_factory: pytest.TempPathFactory) -> Device:
+    """MediaPipe alone, which reads TFLite files by their standard metadata."""
+    folder = tmp_path_factory.mktemp("media-pipe") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    try:
+        # the OpenCV that it asks for needs a screen's libraries
+        _install(folder, "--no-deps", "mediapipe==1.2.3")
+        others = ("absl-py", "certifi", "flatbuffers", "matplotlib", "numpy")
+        _install(folder, "-c", ROOT / "constraints.txt", "opencv-python-headless", *others)
+    except subprocess.CalledProcessError:
+        pytest.skip("MediaPipe cannot be installed here: no wheel for this machine and Python")
     return Device(folder)

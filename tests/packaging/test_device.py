@@ -99,6 +99,25 @@ def test_the_older_interpreter_answers_too(
         assert answer["label"] == expected.label
 
 
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_a_file_proves_itself(
+    precision: str, device: Any, old_device: Any, exported: Path, tmp_path: Path
+) -> None:
+    """Answers are exact with the interpreter of the export, and within tolerance with the older."""
+    model = shutil.copy(exported / f"baseline.{precision}.tflite", tmp_path)
+    for machine, verdicts in (
+        (device, {"exact"}),
+        (old_device, {"exact", "within tolerance"}),
+    ):
+        done = machine.run("fmx-run", "--self-test", "--jsonl", model, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        result = json.loads(done.stdout)
+        assert result["verdict"] in verdicts
+        assert result["pictures"] == 3
+        assert result["labels_agree"]
+    assert result["backend"] == "tflite-runtime 2.14.0"
+
+
 def test_the_older_interpreter_is_named(old_device: Any, carried: Path) -> None:
     """What is not installed there is said with the command that installs it."""
     for arguments, remedy in (

@@ -76,14 +76,14 @@ def test_it_has_learnt_something(name: str, exported: Path, splits: Splits) -> N
 
 
 def test_formats_agree(exported: Path, splits: Splits) -> None:
-    """TFLite and ONNX answer 500 test pictures alike: float to rounding, int8 in 99 % of labels."""
+    """TFLite and ONNX answer 500 test pictures alike: float to rounding, int8 in 98 % of labels."""
     answers = {
         name: Classifier(exported / f"baseline.{name}").predict(splits.test.images[:500])
         for name in NAMES
     }
     assert np.abs(answers["float32.tflite"] - answers["float32.onnx"]).max() < 1e-4
     labels = [answers[f"int8.{form}"].argmax(axis=1) for form in ("tflite", "onnx")]
-    assert np.mean(labels[0] == labels[1]) >= 0.99
+    assert np.mean(labels[0] == labels[1]) >= 0.98
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -13,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from fmx_runtime import Classifier, cli
+from fmx_export.embed import embed
+from fmx_runtime import Classifier, cli, golden
+from fmx_runtime.self_test import self_test
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,6 +273,81 @@ def test_a_backend_and_threads(fmx_run: FmxRun, pictures: Path) -> None:
         assert fmx_run(*options, pictures).stdout == plain.stdout
 
 
+@pytest.fixture
+def other_models(exported: Path, tmp_path: Path) -> dict[str, Path]:
+    """A real file whose golden answers are slightly, and quite, others; and one without any."""
+    whole = exported / "baseline.int8.onnx"
+    card = Classifier(whole).card
+    assert card.golden
+    pixels, outputs = golden.decode(card.golden, card.input.shape)
+    model = whole.read_bytes()[: card.model_bytes]
+    vectors = {
+        "near": golden.encode(pixels, outputs + np.float32(1 / 256)),
+        "far": golden.encode(pixels, outputs[:, ::-1]),
+        "none": None,
+    }
+    paths = {name: tmp_path / f"{name}.int8.onnx" for name in vectors}
+    for name, path in paths.items():
+        path.write_bytes(embed(model, dataclasses.replace(card, golden=vectors[name])))
+    return paths
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_self_test(name: str, fmx_run: FmxRun, exported: Path) -> None:
+    """``--self-test MODEL`` says on one line that a file answers exactly, and with what."""
+    path = exported / f"baseline.{name}"
+    done = fmx_run("--self-test", path, model=None)
+    backend = Classifier(path).backend
+    assert done.stdout == f"{path}: exact (3 golden pictures, {backend})\n"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_self_test_finds_its_model(fmx_run: FmxRun, exported: Path) -> None:
+    """The model may also come from ``--model`` or $FMX_MODEL; several are a line each."""
+    path, other = exported / "baseline.int8.tflite", exported / "baseline.int8.onnx"
+    line = fmx_run("--self-test", path, model=None).stdout
+    assert fmx_run("--self-test", model=path).stdout == line
+    assert fmx_run("--self-test", model=None, FMX_MODEL=str(path)).stdout == line
+    both = fmx_run("--self-test", other, model=path).stdout
+    assert both == line + fmx_run("--self-test", other, model=None).stdout
+
+
+def test_self_test_fails(fmx_run: FmxRun, exported: Path, other_models: dict[str, Path]) -> None:
+    """Wrong answers, or none to compare with, end in exit code 3; the other models are tested."""
+    whole = exported / "baseline.int8.onnx"
+    done = fmx_run("--self-test", *other_models.values(), "gone.tflite", whole, model=None)
+    near, far, last = done.stdout.splitlines()
+    assert near.startswith(f"{other_models['near']}: within tolerance (3 golden pictures, onnx")
+    assert near.endswith(", largest difference 0.0039 of 0.035)")
+    assert far.startswith(f"{other_models['far']}: wrong (3 golden pictures, onnxruntime ")
+    assert far.endswith(" of 0.035, other labels on top)")
+    assert last.startswith(f"{whole}: exact ")
+    none, gone = done.stderr.splitlines()
+    assert none == (
+        f"fmx-run: '{other_models['none']}': carries no golden pictures to test itself with; "
+        "export it again"
+    )
+    assert gone == "fmx-run: model 'gone.tflite' does not exist"
+    assert done.returncode == 3
+    assert fmx_run("--self-test", other_models["near"], model=None).returncode == 0
+    assert fmx_run("--self-test", other_models["far"], model=None).returncode == 3
+
+
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_self_test_in_json(form: str, fmx_run: FmxRun, other_models: dict[str, Path]) -> None:
+    """In JSON it is the library's result and the path, or ``{"path", "error"}``."""
+    paths = list(other_models.values())
+    done = fmx_run("--self-test", form, *paths, model=None)
+    lines = done.stdout.splitlines()
+    objects = json.loads(done.stdout) if form == "--json" else [json.loads(x) for x in lines]
+    for item, path in zip(objects, paths[:2], strict=False):
+        result = self_test(Classifier(path))
+        assert item == {"path": str(path), **dataclasses.asdict(result)}
+    assert set(objects[2]) == {"path", "error"}
+    assert done.stderr == f"fmx-run: {objects[2]['error']}\n"
+    assert done.returncode == 3
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -282,6 +360,7 @@ def test_a_backend_and_threads(fmx_run: FmxRun, pictures: Path) -> None:
         ("--backend", "torch", "a.png"),
         ("--json", "--jsonl", "a.png"),
         ("--no-such-option", "a.png"),
+        ("--self-test", "--json", "--jsonl"),
         ("--model",),
     ],
 )
@@ -298,7 +377,7 @@ def test_help(fmx_run: FmxRun) -> None:
     done = fmx_run("--help", model=None)
     assert (done.returncode, done.stderr) == (0, "")
     words = ("--model", "--top-k", "--json", "--jsonl", "--threads", "--backend", "$FMX_MODEL")
-    assert all(word in done.stdout for word in words)
+    assert all(word in done.stdout for word in (*words, "--self-test", "MODEL"))
 
 
 def test_help_is_light() -> None:

@@ -1,0 +1,118 @@
+"""The accuracy gate: one plan after another, until an int8 file answers well enough.
+
+NNCF's ``quantize_with_accuracy_control`` follows the same idea, for ONNX alone; docs/export.md says
+why it is not used here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fmx_export.layer_errors import worst_first
+from fmx_export.manifest import Attempt
+from fmx_export.plan import METHODS, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fmx_export.layer_errors import LayerError
+    from fmx_export.quantizers import Quantizer
+    from fmx_runtime.card import Accuracy
+
+__all__ = ["MAX_DROP", "Passed", "drop", "search"]
+
+MAX_DROP = 0.005
+"""Largest loss of accuracy of a quantized file, as a fraction, where the user sets no other."""
+
+_FLOAT_LAYERS = (1, 2, 4, 8)
+"""How many of the worst layers are kept in float, one try after the other; beyond these there is
+little left of int8."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """The file of the first plan that was good enough."""
+
+    model: bytes
+    plan: Plan
+
+
+def drop(accuracy: Accuracy) -> float:
+    """What a file loses against the Keras model, as a fraction.
+
+    Where the pictures have no labels it is the share of other answers than Keras', which is what
+    the loss of accuracy can be at most.
+    """
+    if accuracy.keras is None or accuracy.file is None:
+        return round(1 - accuracy.agreement, 9)
+    return round(accuracy.keras - accuracy.file, 9)  # 1 - 0.995 is a little more than 0.005
+
+
+def search(
+    quantizer: Quantizer,
+    measure: Callable[[bytes, Plan], Accuracy],
+    *,
+    max_drop: float,
+    progress: Callable[[str], None],
+) -> tuple[Passed | None, tuple[Attempt, ...]]:
+    """Try plans in order of what they cost on the device, the cheapest first.
+
+    First each calibration with everything int8; then, with the calibration that did best, the
+    worst layers in float: one, two, four, eight.
+
+    Args:
+        quantizer: makes the files.
+        measure: asks a file in its real runtime.
+        max_drop: largest loss of accuracy against the Keras model, as a fraction.
+        progress: called with one line about each try.
+
+    Returns:
+        What passed, None if nothing did; and all that was tried, in its order.
+
+    Raises:
+        ExportError: the network cannot be quantized at all.
+    """
+    attempts: list[Attempt] = []
+
+    def passes(plan: Plan) -> Passed | None:
+        progress(f"int8 with {plan.calibration} ranges{_kept(plan)}")
+        model = quantizer.quantize(plan)
+        accuracy = measure(model, plan)
+        passed = drop(accuracy) <= max_drop
+        attempts.append(
+            Attempt(
+                calibration=plan.calibration,
+                float_layers=plan.float_layers,
+                accuracy=accuracy,
+                passed=passed,
+            )
+        )
+        return Passed(model, plan) if passed else None
+
+    for method in METHODS:
+        if found := passes(Plan(method)):
+            return found, tuple(attempts)
+    best = min(attempts, key=lambda attempt: drop(attempt.accuracy)).calibration
+    progress("looking for the layers that lose most")
+    for layers in _growing(quantizer.layer_errors()):
+        if found := passes(Plan(best, layers)):
+            return found, tuple(attempts)
+    return None, tuple(attempts)
+
+
+def _growing(errors: Sequence[LayerError]) -> Iterator[tuple[str, ...]]:
+    """The layers to keep in float, those of the worst first; never all that there are."""
+    worst, before = worst_first(errors), tuple[str, ...]()
+    for count in _FLOAT_LAYERS:
+        kept = [layer for error in worst[:count] for layer in error.keep_in_float]
+        layers = tuple(dict.fromkeys(kept))
+        if layers != before and len(layers) < len(errors):
+            yield layers
+        before = layers
+
+
+def _kept(plan: Plan) -> str:
+    if not plan.float_layers:
+        return ""
+    return f", {len(plan.float_layers)} layers in float"

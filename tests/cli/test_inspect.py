@@ -1,0 +1,160 @@
+"""``fmx inspect``: what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fmx_export.inspection import Inspection, inspect_file
+from fmx_runtime import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Done = subprocess.CompletedProcess[str]
+
+FILES = [
+    f"baseline.{precision}.{form}"
+    for precision in ("float32", "int8")
+    for form in ("tflite", "onnx")
+]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_fact_is_printed(file: str, here: Callable[..., Done], exported: Path) -> None:
+    """Each line of the card, each operator and the sums are there, in 80 columns of a pipe."""
+    done = here("inspect", exported / file)
+    assert done.returncode == 0
+    assert not done.stderr
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    words = " ".join(done.stdout.split())
+    # int8 ONNX has 32 kernels of 3x3 spread over blocks: 4 x 32 of 2x2x4, at 13x13 places
+    in_blocks = file == "baseline.int8.onnx"
+    parameters = "226,890" if in_blocks else "225,034"
+    products = "2,782,464" if in_blocks else "2,631,040"
+    inspection = inspect_file(exported / file)
+    card, totals = inspection.card, inspection.graph.totals
+    assert card is not None
+    assert card.accuracy is not None
+    for fact in (
+        f"{card.precision}, {inspection.size_bytes:,} bytes",
+        "whole: the file is as it was exported",
+        f"input {card.input.dtype} 1x28x28x1",
+        "0.00392157 * pixel",
+        "gray 28x28",
+        "probabilities of 10 classes",
+        ", ".join(card.labels),
+        f"{card.accuracy.file:.2%} on {card.accuracy.size:,} pictures of {card.accuracy.data}",
+        f"Keras {card.accuracy.keras:.2%}",
+        "recipe baseline, seed 0",
+        f"all {totals.operators} operators {parameters} {products} {totals.weight_bytes:,}",
+    ):
+        assert fact in words
+    for operator in inspection.graph.operators:
+        assert any(line.split()[:2] == [str(operator.index), operator.type] for line in lines)
+    assert all(len(line) <= 80 for line in lines)
+    assert "…" not in words.partition("% of")[2]
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("baseline.int8.tflite", "no float operator left"),
+        ("baseline.int8.onnx", "float operators left: Softmax (44)"),
+        ("baseline.float32.onnx", None),
+    ],
+)
+def test_what_is_left_in_float(
+    file: str, said: str | None, here: Callable[..., Done], exported: Path
+) -> None:
+    """Quantized files end with what is float in them; of float files there is nothing to say."""
+    done = here("inspect", exported / file)
+    assert ("float operator" in done.stdout) == (said is not None)
+    if said:
+        assert done.stdout.splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_as_json(file: str, here: Callable[..., Done], exported: Path) -> None:
+    """``--json`` is the whole inspection as one document."""
+    done = here("inspect", "--json", exported / file)
+    assert done.returncode == 0
+    assert codec.decode(Inspection, json.loads(done.stdout)) == inspect_file(exported / file)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["tables", "json"])
+def test_another_checksum(
+    options: list[str], here: Callable[..., Done], exported: Path, tmp_path: Path
+) -> None:
+    """A changed weight ends with exit code 3 and one line, after all the rest was printed."""
+    content = bytearray((exported / "baseline.int8.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "mine.tflite").write_bytes(content)
+    done = here("inspect", "mine.tflite", *options)
+    assert done.returncode == 3
+    assert "FULLY_CONNECTED" in done.stdout
+    assert "T-shirt/top" in done.stdout
+    assert "damaged" in done.stdout
+    assert done.stderr == (
+        "fmx: 'mine.tflite': was changed after it was exported (checksum differs); export again\n"
+    )
+
+
+def test_without_a_card(here: Callable[..., Done], exported: Path, tmp_path: Path) -> None:
+    """A file of another tool shows its graph, says that it has no card, and is no failure."""
+    whole = (exported / "baseline.int8.tflite").read_bytes()
+    card = inspect_file(exported / "baseline.int8.tflite").card
+    assert card is not None
+    (tmp_path / "mine.tflite").write_bytes(whole[: card.model_bytes])
+    done = here("inspect", "mine.tflite")
+    assert done.returncode == 0
+    assert "no model card" in done.stdout
+    assert "FULLY_CONNECTED" in done.stdout
+    assert done.stdout.endswith("no float operator left\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "model 'it' does not exist"),
+        (b"hello", "'it': neither a TFLite nor an ONNX model"),
+        (b"\x08\x08\x12", "'it': is damaged, its graph cannot be read"),
+    ],
+)
+def test_what_cannot_be_inspected(
+    content: bytes | None, message: str, here: Callable[..., Done], tmp_path: Path
+) -> None:
+    """What is no model, or a damaged one, is one line and exit code 3."""
+    if content is not None:
+        (tmp_path / "it").write_bytes(content)
+    done = here("inspect", "it")
+    assert done.returncode == 3
+    assert not done.stdout
+    assert done.stderr.startswith(f"fmx: {message}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_it_starts_fast(exported: Path) -> None:
+    """The command imports neither TensorFlow nor Keras nor an interpreter."""
+    code = (
+        "import sys\n"
+        "from fmx_cli import app\n"
+        "try:\n"
+        "    app.main()\n"
+        "finally:\n"
+        "    heavy = {'tensorflow', 'keras', 'onnxruntime', 'ai_edge_litert.interpreter'}\n"
+        "    print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    for file in FILES[:2]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "inspect", exported / file],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stderr.strip() == "[]"
