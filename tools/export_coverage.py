@@ -100,6 +100,8 @@ class FamilyResult:
     commit: str
     versions: dict[str, str]
     parameters: int | None = None
+    accuracy: float | None = None
+    """Of the Keras model, on the held-out pictures, as a fraction."""
     files: dict[str, FileResult] = dataclasses.field(default_factory=dict)
     """By the names of their formats."""
     failed: str | None = None
@@ -199,6 +201,7 @@ def _result(family: str) -> FamilyResult:
         commit=provenance.commit(),
         versions=provenance.versions(),
         parameters=model.count_params(),
+        accuracy=_accuracy(model, held_out, spec),
         files={form.value: _file_result(source, form, train, held_out) for form in FILES},
     )
 
@@ -238,6 +241,11 @@ def _set_statistics(model: Any, tensors: Any) -> None:
     for layer in norms:
         layer.momentum = 0.0
     model(tensors, training=True)
+
+
+def _accuracy(model: Any, pictures: Dataset, spec: InputSpec) -> float:
+    answers = model.predict(to_tensor(pictures.images, spec), batch_size=BATCH, verbose=0)
+    return float(np.mean(answers.argmax(axis=1) == pictures.labels))
 
 
 def _source(family: str, model: Any, train: Dataset, spec: InputSpec) -> Source:
@@ -305,17 +313,16 @@ def _export(
 
 def _document(results: Sequence[FamilyResult]) -> str:
     here = machine.describe()
-    newest = results[-1]
-    versions = ", ".join(f"{name} {version}" for name, version in newest.versions.items())
+    makers = "; or ".join(dict.fromkeys(map(_maker, results)))
     rows = "\n".join(_row(result) for result in results)
     return f"""# Export coverage: keras.applications
 
 `make export-coverage` wrote this page: it makes each network, exports it to all four files with
 the same call as `fmx export`, reads the files back and asks them. To do one of them anew:
-`make export-coverage FAMILY={newest.family}`.
+`make export-coverage FAMILY={results[-1].family}`.
 
-- **Versions**: {versions}; Python {here.python.split()[-1]}; commit {newest.commit[:12]}.
-- **Machine**: {here.processor}, {here.cores} cores, {here.system}.
+- **Versions**: {makers}.
+- **Machine**: {here.processor}, {here.cores} cores, {here.system}, {here.python}.
 - **Networks**: input {SIDE}x{SIDE} RGB, ten classes, weights fresh and not downloaded
   (`weights=None`, seed {SEED}), then {EPOCHS} epochs on {TRAIN:,} pictures (Adam,
   {LEARNING_RATE:g}, batches of {BATCH}), and batch norm's statistics from {STATISTICS} of them.
@@ -330,17 +337,24 @@ the same call as `fmx export`, reads the files back and asks them. To do one of 
   ONNX the softmax stays in float on purpose.
 - A file that is refused has a hyphen, and its reason in the note.
 
-| family | parameters | float32 TFLite KB | int8 TFLite KB, agreement | float32 ONNX KB \
-| int8 ONNX KB, agreement | float operators left | note |
-|---|--:|--:|--:|--:|--:|---|---|
+| family | parameters | Keras accuracy | float32 TFLite KB | int8 TFLite KB, agreement \
+| float32 ONNX KB | int8 ONNX KB, agreement | float operators left | note |
+|---|--:|--:|--:|--:|--:|--:|---|---|
 {rows}
 """
+
+
+def _maker(result: FamilyResult) -> str:
+    """What a result was made with; those that were done anew may have another one."""
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    return f"{versions}, commit {result.commit[:12]}"
 
 
 def _row(result: FamilyResult) -> str:
     cells = [
         result.family,
         "-" if result.parameters is None else f"{result.parameters:,}",
+        "-" if result.accuracy is None else f"{result.accuracy:.1%}",
         *(_cell(result.files.get(form.value), form) for form in FILES),
         _float_operators(result),
         result.failed or _refusals(result),

@@ -22,8 +22,12 @@ _INK = "#010203"  # stands for the page's text colour, see _svg
 _COLOURS = {
     ("keras", "float32"): "#8a8a8e",
     ("tflite", "float32"): "#6fb1dc",
+    ("tflite", "float16"): "#8fa8d8",
+    ("tflite", "dynamic"): "#3aa99f",
+    ("tflite", "int16x8"): "#7b6bb5",
     ("tflite", "int8"): "#1f78b4",
     ("onnx", "float32"): "#f0a860",
+    ("onnx", "float16"): "#e0876a",
     ("onnx", "int8"): "#d1495b",
 }
 _WIDTH = 7.6  # inches

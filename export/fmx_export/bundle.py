@@ -47,7 +47,7 @@ __all__ = ["Calibration", "Source", "export", "this_processor"]
 _SCHEMES = {
     Format.TFLITE_INT8: "int8 per-channel weights, int8 activations, uint8 in and out",
     Format.TFLITE_INT16X8: "int8 per-channel weights, int16 activations, float32 in and out",
-    Format.ONNX_INT8: "QDQ: {bits}-bit per-channel weights, uint8 activations, uint8 in, floats out",
+    Format.ONNX_INT8: "QDQ: {bits}-bit per-channel weights, uint8 activations, uint8 in, float out",
 }
 
 
@@ -195,7 +195,11 @@ class _Job:
             return ()
         name = form.file_name(self.source.name)
         self.progress(f"comparing the layers of {name} with float")
-        errors = self._quantizer(form).layer_errors()
+        try:
+            errors = self._quantizer(form).layer_errors()
+        except ExportError as error:  # the files are good without
+            self.progress(f"{name}: {error}")
+            return ()
         table, plot = f"{name}.layers.md", f"{name}.layers.png"
         layer_report.write_table(errors, self.folder / table)
         layer_report.write_plot(errors, self.folder / plot)
@@ -256,7 +260,11 @@ class _Job:
         )
 
     def _too_much(self, lost: float) -> str:
-        return f"loses {100 * lost:.2f} points of accuracy, more than {100 * self.max_drop:g}"
+        reason = f"loses {100 * lost:.2f} points of accuracy, more than {100 * self.max_drop:g}"
+        one = 1 / len(self.reference.pictures.images)
+        if one <= self.max_drop:
+            return reason
+        return f"{reason}; a single one of so few held-out pictures is {100 * one:.2f}: give more"
 
     def _measure(self, form: Format, model: bytes, plan: Plan) -> Accuracy:
         """Ask a model in its real runtime; it gets a card to be asked by."""

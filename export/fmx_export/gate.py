@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fmx_export.graph import read_graph
 from fmx_export.layer_errors import worst_first
 from fmx_export.manifest import Attempt
 from fmx_export.plan import METHODS, Plan
+from fmx_runtime.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,7 +61,7 @@ def search(
     """Try plans in order of what they cost on the device, the cheapest first.
 
     First each calibration with everything int8; then, with the calibration that did best, the
-    worst layers in float: one, two, four, eight.
+    worst layers in float: one, two, four, eight, as long as some arithmetic is left to integers.
 
     Args:
         quantizer: makes the files.
@@ -78,6 +80,8 @@ def search(
     def passes(plan: Plan) -> Passed | None:
         progress(f"int8 with {plan.calibration} ranges{_kept(plan)}")
         model = quantizer.quantize(plan)
+        if plan.float_layers and not _multiplies_integers(model):
+            return None  # it would pass, as int8 in name only
         accuracy = measure(model, plan)
         passed = drop(accuracy) <= max_drop
         attempts.append(
@@ -95,21 +99,30 @@ def search(
             return found, tuple(attempts)
     best = min(attempts, key=lambda attempt: drop(attempt.accuracy)).calibration
     progress("looking for the layers that lose most")
-    for layers in _growing(quantizer.layer_errors()):
-        if found := passes(Plan(best, layers)):
-            return found, tuple(attempts)
+    try:
+        for layers in _growing(quantizer.layer_errors()):
+            if found := passes(Plan(best, layers)):
+                return found, tuple(attempts)
+    except ExportError as error:  # what was measured so far holds all the same
+        progress(f"no layers are kept in float: {error}")
     return None, tuple(attempts)
 
 
 def _growing(errors: Sequence[LayerError]) -> Iterator[tuple[str, ...]]:
-    """The layers to keep in float, those of the worst first; never all that there are."""
+    """The layers to keep in float, those of the worst first."""
     worst, before = worst_first(errors), tuple[str, ...]()
     for count in _FLOAT_LAYERS:
         kept = [layer for error in worst[:count] for layer in error.keep_in_float]
         layers = tuple(dict.fromkeys(kept))
-        if layers != before and len(layers) < len(errors):
+        if layers != before:
             yield layers
         before = layers
+
+
+def _multiplies_integers(model: bytes) -> bool:
+    """Whether some of the network's arithmetic is left to integers."""
+    operators = read_graph(model).operators
+    return any(node.multiply_accumulates and not node.is_float for node in operators)
 
 
 def _kept(plan: Plan) -> str:

@@ -12,7 +12,7 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import keras
 
 from fmx_export.errors import NotKerasError
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Named", "code_in", "custom_in", "read_config"]
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-_FORMATS = {_ZIP: ("Keras archive", (".keras",)), _HDF5: ("HDF5 file", (".h5", ".hdf5"))}
+_SUFFIXES = {_ZIP: (".keras",), _HDF5: (".h5", ".hdf5")}
+"""Keras goes by the name's ending, whatever is in the file."""
 
 _RUNS_CODE = frozenset({"__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
 """Classes whose settings hold Python bytecode, a pickle, or the path of another program."""
@@ -39,6 +40,7 @@ _BUILDING_BLOCKS = frozenset(
         "layers",
         "losses",
         "metrics",
+        "mixed_precision",
         "models",
         "ops",
         "optimizers",
@@ -67,7 +69,7 @@ class Named:
 
 
 def read_config(path: Path) -> Any:
-    """The settings of a saved model, as JSON gives them.
+    """The settings of a saved model, as JSON gives them; how it was trained is left out.
 
     Args:
         path: a ``.keras`` archive, or a legacy HDF5 file.
@@ -75,12 +77,11 @@ def read_config(path: Path) -> Any:
     Raises:
         NotKerasError: there is no such file, it is no Keras model, or a damaged one.
     """
-    kind, suffixes = _FORMATS[_magic(path)]
-    if path.suffix not in suffixes:
-        raise NotKerasError(f"'{path}' is a {kind}: rename it to '{path.stem}{suffixes[0]}'")
+    magic = _magic(path)
     try:
-        text = _config_of_archive(path) if kind == "Keras archive" else _config_of_hdf5(path)
-        return json.loads(text)
+        text = _config_of_archive(path) if magic == _ZIP else _config_of_hdf5(path)
+        config = json.loads(text)
+        config.pop("compile_config", None)  # its loss may well be a function of the user's own
     except NotKerasError:
         raise
     # damaged archives raise BadZipFile, OSError, KeyError, RecursionError and others
@@ -88,6 +89,12 @@ def read_config(path: Path) -> Any:
         raise NotKerasError(
             f"'{path}' is no Keras model that can be read: {reason(error)}"
         ) from error
+    if path.suffix not in _SUFFIXES[magic]:
+        raise NotKerasError(
+            f"'{path}' is a Keras model, but Keras goes by the ending of its name: rename it to "
+            f"'{path.stem}{_SUFFIXES[magic][0]}'"
+        )
+    return config
 
 
 def code_in(config: Any) -> str | None:

@@ -149,7 +149,12 @@ def _weight_errors(
     for model, path in zip((float_model, qdq_model), paths, strict=True):
         onnx.save(model, path)
     matching = qdq_loss_debug.create_weight_matching(*map(str, paths))
-    errors: dict[str, float] = qdq_loss_debug.compute_weight_error(matching)
+    # a constant of one number comes as NumPy's scalar, which cannot be compared
+    arrays = {
+        name: {side: np.atleast_1d(values) for side, values in pair.items()}
+        for name, pair in matching.items()
+    }
+    errors: dict[str, float] = qdq_loss_debug.compute_weight_error(arrays)
     return errors
 
 

@@ -83,7 +83,7 @@ def calibrate_onnx(
         calibration: uint8 ``(n, height, width, channels)``.
         plan: how ranges are taken.
     """
-    return tensor_ranges(_activations(prepared, spec, calibration), plan.calibration)
+    return tensor_ranges(lambda: _activations(prepared, spec, calibration), plan.calibration)
 
 
 def quantize_onnx(

@@ -13,7 +13,7 @@ from fmx_runtime.atomic import make_folder, moving, sync
 from fmx_runtime.errors import DataError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 __all__ = ["finish_publishing", "publishing"]
 
@@ -38,9 +38,7 @@ def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         OutputError: the folder cannot be written to.
     """
     make_folder(folder)
-    for name in (*names, MANIFEST):
-        if (folder / name).is_dir():
-            raise OutputError(f"cannot write '{folder / name}': a folder of that name is there")
+    _refuse_folders(folder, (*names, MANIFEST))
     for left_behind in folder.glob(f"{_STAGING}[!r]*"):  # by an export that was killed
         shutil.rmtree(left_behind, ignore_errors=True)
     finish_publishing(folder)
@@ -48,6 +46,7 @@ def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         staging = Path(name, "export")
         staging.mkdir()
         yield staging
+        _refuse_folders(folder, [path.name for path in staging.iterdir()])
         with moving(folder):
             sync(staging)
             staging.replace(folder / _READY)
@@ -75,6 +74,13 @@ def finish_publishing(folder: Path) -> None:
             (ready / MANIFEST).replace(folder / MANIFEST)
         sync(folder)
         shutil.rmtree(ready)
+
+
+def _refuse_folders(folder: Path, names: Iterable[str]) -> None:
+    """Refuse what would end the moving of files half-way."""
+    for name in names:
+        if (folder / name).is_dir():
+            raise OutputError(f"cannot write '{folder / name}': a folder of that name is there")
 
 
 def _names(folder: Path) -> set[str]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from onnxruntime.quantization.calibrate import HistogramCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from fmx_export.plan import Method
@@ -26,34 +26,43 @@ Ranges = dict[str, tuple[float, float]]
 """Tensor name -> smallest and largest value."""
 
 _PERCENTILE = 99.99
-_BINS, _QUANTIZED_BINS = 1024, 128
-"""Of a histogram around zero, and of the quantized one that entropy compares it with."""
+_BINS: dict[Method, int] = {"percentile": 1 << 14, "entropy": 1024}
+"""Of a histogram around zero; entropy's time grows with their cube."""
+_QUANTIZED_BINS = 128
+"""Of the histogram that entropy compares with."""
 
 
 def tensor_ranges(
-    activations: Iterable[Mapping[str, NDArray[np.float32]]], method: Method
+    activations: Callable[[], Iterable[Mapping[str, NDArray[np.float32]]]], method: Method
 ) -> Ranges:
     """The range of each tensor over the calibration pictures.
 
     Args:
-        activations: for each picture, float32 arrays of any shape by tensor name.
+        activations: gives, for each picture, float32 arrays of any shape by tensor name; called
+            once for each time that the pictures are gone through.
         method: see `fmx_export.plan.Method`.
 
     Returns:
         Ranges that hold zero, as padding and ReLU need it to be exact.
     """
+    extremes = _extremes(activations())
     if method == "min-max":
-        return _extremes(activations)
+        return extremes
     collector = HistogramCollector(
         method=method,
         symmetric=False,
-        num_bins=_BINS,
+        num_bins=_BINS[method],
         num_quantized_bins=_QUANTIZED_BINS,
         percentile=_PERCENTILE,
         scenario="same",
     )
+    # left to itself it takes the bins' width from the first picture, and adds bins for the others:
+    # a dark picture that comes first makes them so many that entropy takes minutes
+    collector.histogram_dict = {
+        name: _empty_histogram(low, high, _BINS[method]) for name, (low, high) in extremes.items()
+    }
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
-        for tensors in activations:
+        for tensors in activations():
             collector.collect(tensors)
         found = collector.compute_collection_result()
     return {name: _with_zero(float(low), float(high)) for name, (low, high, *_) in found.items()}
@@ -66,6 +75,13 @@ def _extremes(activations: Iterable[Mapping[str, NDArray[np.float32]]]) -> Range
             low, high = ranges.get(name, (0.0, 0.0))
             ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
     return ranges
+
+
+def _empty_histogram(low: float, high: float, bins: int) -> tuple[Any, ...]:
+    """As the collector keeps them: counts, edges, extremes, and the outermost edge."""
+    ends = np.array([low, high], np.float32)
+    edge = np.abs(ends).max()
+    return (*np.histogram(ends[:0], bins, range=(-edge, edge)), *ends, edge)
 
 
 def _with_zero(low: float, high: float) -> tuple[float, float]:

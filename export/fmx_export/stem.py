@@ -121,12 +121,12 @@ def _find(graph: onnx.GraphProto) -> _Stem | None:
     to_nchw = _only_reader(graph, graph.input[0].name)
     if len(shape) != len(_TO_NCHW) or shape[1] % _BLOCK or shape[2] % _BLOCK or to_nchw is None:
         return None
-    # of a one-channel picture tf2onnx makes the transposition a reshape
-    moves_axes = to_nchw.op_type == "Transpose" or (to_nchw.op_type == "Reshape" and shape[3] == 1)
-    convolution = _only_reader(graph, to_nchw.output[0])
-    if not moves_axes or convolution is None or convolution.op_type != "Conv":
-        return None
     constants = {constant.name for constant in graph.initializer}
+    convolution = _only_reader(graph, to_nchw.output[0])
+    if convolution is None or convolution.op_type != "Conv":
+        return None
+    if not _moves_channels_first(graph, to_nchw, shape, constants):
+        return None
     found = _attributes(convolution)
     plain = found.get("group", 1) == 1 and set(found.get("dilations", (1,))) == {1}
     if not plain or not constants.issuperset(convolution.input[1:]):
@@ -140,6 +140,22 @@ def _find(graph: onnx.GraphProto) -> _Stem | None:
     if strides != (1, 1) or pooling is None or not _takes_largest_of_block(pooling):
         return None
     return _Stem(to_nchw, convolution, activation, pooling)
+
+
+def _moves_channels_first(
+    graph: onnx.GraphProto, node: onnx.NodeProto, shape: tuple[int, ...], constants: set[str]
+) -> bool:
+    """Whether a node does that and nothing else, as when a network begins by turning pictures."""
+    if node.op_type == "Transpose":
+        return _attributes(node).get("perm") == _TO_NCHW
+    # of a one-channel picture tf2onnx makes the transposition a reshape
+    height, width, channels = shape[1:]
+    return (
+        node.op_type == "Reshape"
+        and channels == 1
+        and node.input[1] in constants
+        and _constant(graph, node.input[1]).tolist() == [1, channels, height, width]
+    )
 
 
 def _takes_largest_of_block(node: onnx.NodeProto) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -70,8 +71,14 @@ def quantize_tflite(float_model: bytes, *, ranges: Ranges, plan: Plan) -> bytes:
         The flatbuffer; equal arguments give equal bytes.
 
     Raises:
-        ExportError: the model cannot be quantized.
+        ExportError: the model cannot be quantized, or takes no zero.
     """
+    low, high = ranges[_image(float_model)]
+    if not low <= 0 <= high:
+        raise ExportError(
+            f"int8 TFLite: zero lies outside of what pixels mean, {low:g} to {high:g}; "
+            "int8 needs it inside"
+        )
     manager = recipe_manager.RecipeManager()
     manager.add_static_config(_ALL, _Operation.ALL_SUPPORTED, 8, 8)
     for layer in plan.float_layers:
@@ -131,9 +138,14 @@ def calibrate_tflite(
         calibration: uint8 ``(n, height, width, channels)``.
         plan: how ranges are taken.
     """
-    ranges = tensor_ranges(_activations(float_model, spec, calibration), plan.calibration)
-    image = Interpreter(model_content=float_model).get_input_details()[0]["name"]
-    return {**ranges, image: (spec.offset, 255 * spec.scale + spec.offset)}
+    ranges = tensor_ranges(lambda: _activations(float_model, spec, calibration), plan.calibration)
+    return {**ranges, _image(float_model): (spec.offset, 255 * spec.scale + spec.offset)}
+
+
+def _image(float_model: bytes) -> str:
+    """The name of the input."""
+    name: str = Interpreter(model_content=float_model).get_input_details()[0]["name"]
+    return name
 
 
 def _quantize(float_model: bytes, precision: str, rules: Any, ranges: Ranges | None) -> bytes:
@@ -153,8 +165,8 @@ def _quantize(float_model: bytes, precision: str, rules: Any, ranges: Ranges | N
 
 @contextlib.contextmanager
 def _untroubled() -> Iterator[None]:
-    """Do not say that an interpreter that keeps all its tensors takes memory."""
-    with warnings.catch_warnings():
+    """Do not say that an interpreter that keeps all its tensors takes memory, nor draw a bar."""
+    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
         warnings.simplefilter("ignore", UserWarning)
         yield
 
@@ -165,7 +177,7 @@ def _activations(
     """All float tensors of the network, picture by picture."""
     with _untroubled():
         interpreter = Interpreter(model_content=float_model, experimental_preserve_all_tensors=True)
-    interpreter.allocate_tensors()
+        interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
     tensors = [
         (tensor["index"], tensor["name"])

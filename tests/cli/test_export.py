@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
+import sys
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import keras
+import numpy as np
 import pytest
+from keras import layers
+from PIL import Image
 
 from fmx_export import provenance
-from fmx_runtime.classifier import Classifier
+from fmx_runtime.classifier import Classifier, softmax
+from fmx_runtime.preprocess import to_pixels
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
-    from pathlib import Path
 
     from fmx_training.dataset import Splits
     from fmx_training.run import Run
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     Done = subprocess.CompletedProcess[str]
 
 FLOATS = ["baseline.float32.onnx", "baseline.float32.tflite"]
+PROGRESS = r"exporting|asking|converting|without --calibration|\d+ of the pictures calibrate"
 INT8 = ["baseline.int8.onnx", "baseline.int8.tflite"]
 
 
@@ -43,7 +51,7 @@ def complains(done: Done, message: str) -> None:
     assert not done.stdout
     *progress, last = done.stderr.splitlines()
     assert last.startswith(f"fmx: {message}")
-    assert all(line.startswith(("exporting", "asking", "converting")) for line in progress)
+    assert all(re.match(PROGRESS, line) for line in progress)
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +100,7 @@ def test_results_and_progress(newest: tuple[Path, Done]) -> None:
     assert done.stdout.splitlines()[-1] == "exports/baseline holds these files and manifest.json"
     first, *steps = done.stderr.splitlines()
     assert first.startswith("exporting runs/baseline-20")
-    assert len(steps) == 5
+    assert len(steps) == 7
 
 
 def test_calibration_is_from_the_training_pictures(
@@ -129,9 +137,12 @@ def test_a_named_run(
     [
         ("nowhere", "'nowhere' does not exist; give a run folder"),
         ("runs", "'runs' holds no training run (no run.json)"),
-        ("notes.txt", "'notes.txt' is not the model.keras of a training run"),
-        ("runs/mine/history.json", "'runs/mine/history.json' is not the model of the training run"),
-        ("runs/mine/checkpoint/epoch-001.keras", "'runs/mine/checkpoint/epoch-001.keras' is not"),
+        ("notes.txt", "'notes.txt' is no Keras model, or was cut short"),
+        ("runs/mine/history.json", "'runs/mine/history.json' is no Keras model"),
+        (
+            "runs/mine/checkpoint/epoch-001.keras",
+            "'runs/mine/checkpoint/epoch-001.keras' does not tell which values its pixels have",
+        ),
         ("", "'.' holds no training run"),
     ],
 )
@@ -142,7 +153,7 @@ def test_what_is_no_run(
     """A path to something else is said in one line, and the earlier export stays."""
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
     before = contents(earlier)
-    complains(here("export", "--int8", name), message)
+    complains(here("export", name), message)
     assert contents(tmp_path / "exports") == {f"baseline/{n}": c for n, c in before.items()}
 
 
@@ -231,3 +242,250 @@ def test_an_output_that_cannot_be_a_folder(
 def test_without_data(here: Callable[..., Done]) -> None:
     """Data that are not where they should be are said in one line."""
     complains(here("export", "--data-dir", "gone"), "'gone' (--data-dir) does not exist")
+
+
+PHOTOS = Path(__file__).parents[3] / "shared/photos/validation"
+
+MODULE = """
+import keras
+from keras import layers
+
+@keras.saving.register_keras_serializable("tests")
+class Net(keras.Model):
+    def __init__(self, classes=10, **more):
+        super().__init__(**more)
+        self.classes = classes
+        self.convolution = layers.Conv2D(4, 3, strides=2, activation="relu")
+        self.answer = layers.Dense(classes)
+
+    def call(self, image):
+        return self.answer(layers.Flatten()(self.convolution(image)))
+"""
+
+
+def gray_network() -> Any:
+    """Gray, 28x28, logits, and pixels from -1 to 1."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(8, 3, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10),
+        ]
+    )
+
+
+def attentive_network() -> Any:
+    """RGB, 40x48, a Rescaling, batch norm, swish, depthwise, squeeze and excitation, softmax."""
+    image = keras.Input((40, 48, 3))
+    tensor = layers.Rescaling(1 / 127.5, -1)(image)
+    tensor = layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(tensor)
+    tensor = layers.Activation("swish")(layers.BatchNormalization()(tensor))
+    tensor = layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(tensor)
+    tensor = layers.Activation("swish")(layers.BatchNormalization()(tensor))
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True)(tensor)
+    excited = layers.Conv2D(8, 1, activation="sigmoid")(
+        layers.Conv2D(4, 1, activation="swish")(squeezed)
+    )
+    tensor = layers.Flatten()(layers.Multiply()([tensor, excited]))
+    return keras.Model(image, layers.Dense(10, activation="softmax")(tensor))
+
+
+def grouped_network() -> Any:
+    """RGB, 24x20, a Rescaling, and a convolution in four groups."""
+    return keras.Sequential(
+        [
+            keras.Input((24, 20, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(8, 3, activation="relu"),
+            layers.Conv2D(8, 3, groups=4, strides=2, activation="relu"),
+            layers.Flatten(),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
+def gray(few: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a really trained gray network, pictures and labels for it."""
+    folder = tmp_path_factory.mktemp("gray")
+    keras.utils.set_random_seed(1)
+    model = gray_network()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer="adam", loss=loss)
+    model.fit(few.train.images / np.float32(127.5) - 1, few.train.labels, epochs=5, verbose=0)
+    model.save(folder / "net.keras")
+    images, labels = few.validation.images, few.validation.labels
+    np.savez(folder / "labelled.npz", images=images[..., 0], labels=labels)
+    np.savez(folder / "unlabelled.npz", images=images)
+    lines = "\r\n".join((*few.validation.class_names, "", ""))
+    (folder / "labels.txt").write_bytes(lines.encode("utf-8-sig"))
+    return folder
+
+
+@pytest.fixture
+def working(gray: Path, tmp_path: Path) -> Path:
+    """The same, in the working folder."""
+    return shutil.copytree(gray, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def classes(few: Splits, tmp_path: Path) -> Path:
+    """Four real pictures of each class, as PNG files in folders of their classes' numbers."""
+    for label in range(10):
+        folder = tmp_path / "pictures" / f"number {label}"
+        folder.mkdir(parents=True)
+        for index, image in enumerate(few.test.images[few.test.labels == label][:4]):
+            Image.fromarray(image[..., 0]).save(folder / f"{index}.png")
+    return tmp_path / "pictures"
+
+
+def card_in(path: Path) -> Any:
+    """What a model file says of itself."""
+    return Classifier(path).card
+
+
+def test_any_keras_model(
+    working: Path, here: Callable[..., Done], splits: Splits, few: Splits
+) -> None:
+    """A gray network with logits: int8 files that know labels, pixels and what calibrated them."""
+    done = here(
+        *("export", "net.keras", "--labels", "labels.txt", "--calibration", "labelled.npz"),
+        *("--int8", "--calibration-size", 100),
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("on 400 pictures of labelled.npz")
+    assert "100 of the pictures calibrate, 400 others are held out" in done.stderr
+    assert "pixels -1..1 fit the labels of the calibration pictures best" in done.stderr
+    names = [f"net.{kind}.{form}" for kind in ("float32", "int8") for form in ("onnx", "tflite")]
+    assert sorted(contents(working / "exports/net")) == ["manifest.json", *names]
+    images, labels = splits.test.images[:1000], splits.test.labels[:1000]
+    for name in names:
+        card = card_in(working / "exports/net" / name)
+        assert card.labels == few.validation.class_names
+        assert (card.input.scale, card.input.offset) == (1 / 127.5, -1)
+        assert (card.input.resize, card.input.polarity) == ("stretch", "any")
+        assert (card.provenance.recipe, card.provenance.data) == ("unknown", "labelled.npz")
+        answers = Classifier(working / "exports/net" / name).predict(images)
+        assert np.mean(answers.argmax(axis=1) == labels) > 0.7
+    quantization = card_in(working / "exports/net/net.int8.tflite").quantization
+    assert (quantization.size, quantization.seed) == (100, 0)
+
+
+@pytest.mark.parametrize(
+    ("build", "rescaling"),
+    [(attentive_network, (1 / 127.5, -1)), (grouped_network, (1 / 255, 0))],
+    ids=["attention", "groups"],
+)
+def test_a_network_that_rescales(
+    build: Callable[[], Any],
+    rescaling: tuple[float, float],
+    classes: Path,
+    here: Callable[..., Done],
+    tmp_path: Path,
+) -> None:
+    """Its Rescaling goes into the card, and both files answer as the whole network does."""
+    model = build()
+    model.save(tmp_path / "net.keras")
+    done = here("export", "net.keras", "--calibration", "pictures")
+    assert done.returncode == 0
+    assert "pixels 0..255: the network rescales them itself" in done.stderr
+    for name in ("net.float32.onnx", "net.float32.tflite"):
+        classifier = Classifier(tmp_path / "exports/net" / name)
+        card = classifier.card
+        assert card.labels == tuple(f"number {label}" for label in range(10))
+        assert (card.input.scale, card.input.offset) == pytest.approx(rescaling)
+        images = np.stack([to_pixels(file, card.input) for file in sorted(classes.rglob("*.png"))])
+        expected = model.predict(images.astype(np.float32), verbose=0)
+        assert np.abs(classifier.predict(images) - expected).max() < 1e-4
+
+
+def test_a_class_of_ones_own(
+    working: Path, here: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A registered subclassed model is exported with --allow-code, and refused without."""
+    (working / "nets_of_my_own.py").write_text(MODULE, "utf-8")
+    monkeypatch.syspath_prepend(str(working))
+    net = __import__("nets_of_my_own").Net
+    model = net()
+    with np.load(working / "unlabelled.npz") as file:
+        images = file["images"][:50]
+    expected = softmax(model.predict(images / np.float32(255), verbose=0))
+    model.save(working / "mine.keras")
+    monkeypatch.delitem(keras.saving.get_custom_objects(), "tests>Net")
+    monkeypatch.delitem(sys.modules, "nets_of_my_own")
+    words = ("export", "mine.keras", "--calibration", "unlabelled.npz", "--pixels", "0..1")
+    complains(here(*words), "'mine.keras' needs nets_of_my_own.Net, which is not Keras' own")
+    done = here(*words, "--allow-code")
+    assert done.returncode == 0
+    assert "no labels known" in done.stdout
+    classifier = Classifier(working / "exports/mine/mine.float32.tflite")
+    assert classifier.card.labels[9] == "class-9"
+    assert np.abs(classifier.predict(images) - expected).max() < 1e-4
+
+
+def test_without_pictures(working: Path, here: Callable[..., Done]) -> None:
+    """Float files need no pictures: random ones show that they compute what Keras does."""
+    done = here("export", "net.keras", "--pixels", "-1..1", "-o", "out")
+    assert done.returncode == 0
+    assert "compared with Keras on 64 random pictures, which tells nothing about" in done.stderr
+    assert card_in(working / "out/net.float32.onnx").accuracy.agreement == 1
+
+
+@pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs are not here")
+def test_photographs(here: Callable[..., Done], tmp_path: Path) -> None:
+    """Real photographs in folders of their classes calibrate and check a network for them."""
+    for folder in PHOTOS.iterdir():
+        shutil.copytree(
+            folder, tmp_path / "photos" / folder.name, ignore=lambda _, names: sorted(names)[4:]
+        )
+    attentive_network().save(tmp_path / "net.keras")
+    done = here("export", "net.keras", "--calibration", "photos")
+    assert done.returncode == 0
+    assert "20 of the pictures calibrate, 20 others are held out" in done.stderr
+    card = card_in(tmp_path / "exports/net/net.float32.tflite")
+    assert card.labels == tuple(sorted(folder.name for folder in PHOTOS.iterdir()))
+
+
+LABELLED = ("--calibration", "labelled.npz")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("net.keras", "--int8"), "tflite-int8 needs --calibration: a folder or an .npz file"),
+        (("net.keras",), "'net.keras' does not tell which values its pixels have; add --pixels"),
+        (
+            ("net.keras", "--calibration", "unlabelled.npz"),
+            "'net.keras' does not tell which values its pixels have; add --pixels",
+        ),
+        (("net.keras", "--calibration", "gone"), "'gone' (pictures) does not exist"),
+        (("net.keras", "--calibration", "labels.txt"), "'labels.txt' (pictures) is neither"),
+        (("net.keras", "--calibration", "."), "'.' (pictures): no picture in it"),
+        (("net.keras", *LABELLED, "--labels", "gone"), "'gone' (labels) does not exist"),
+        (
+            ("net.keras", *LABELLED, "--labels", "two.txt"),
+            "'two.txt' has 2 labels, 'net.keras' tells 10 classes apart",
+        ),
+        (("net.keras", "--data-dir", "."), "'net.keras' is no training run, and --data-dir is for"),
+        (("labelled.npz",), "'labelled.npz' is no Keras model that can be read: it is a ZIP"),
+        ((".", "--labels", "labels.txt"), "a training run knows its labels, its pictures and its"),
+        ((".", "--allow-code"), "a training run knows its labels, its pictures and its pixels: le"),
+    ],
+)
+def test_mistakes(
+    words: tuple[str, ...], message: str, working: Path, here: Callable[..., Done]
+) -> None:
+    """What does not fit together is said in one line that names it, and no folder is made."""
+    (working / "two.txt").write_text("one\ntwo\n", "utf-8")
+    complains(here("export", *words), message)
+    assert not (working / "exports").exists()
+
+
+@pytest.mark.usefixtures("copied")
+def test_more_calibration_pictures_than_there_are(here: Callable[..., Done]) -> None:
+    """A run has so many training pictures, and no more can calibrate."""
+    complains(
+        here("export", "--int8", "--calibration-size", 55001),
+        "fashion-mnist train: a sample takes 1 to 55000 pictures; received 55001",
+    )

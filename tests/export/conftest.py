@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
+from fmx_export.onnx import export_onnx
+from fmx_export.tflite import export_tflite
 from fmx_runtime.card import InputSpec, ModelCard, Provenance
 from fmx_runtime.preprocess import to_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import onnx
     from numpy.typing import NDArray
 
     from fmx_export.bundle import Source
@@ -133,6 +138,53 @@ def expected(case: Source, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What Keras answers to the pictures, float32 (200, classes)."""
     answers: NDArray[np.float32] = case.model.predict(to_tensor(pictures, case.spec), verbose=0)
     return answers
+
+
+@pytest.fixture(scope="session")
+def tflite_floats(case: Source) -> bytes:
+    """The case's float TFLite file."""
+    return export_tflite(case.model, spec=case.spec)
+
+
+@pytest.fixture(scope="session")
+def onnx_floats(case: Source) -> onnx.ModelProto:
+    """The case's float ONNX network; not to be changed."""
+    return export_onnx(case.model, spec=case.spec)
+
+
+@pytest.fixture(scope="session")
+def ask_tflite() -> Callable[[bytes, NDArray[Any]], NDArray[np.float32]]:
+    """What LiteRT says to input tensors one by one, dequantized: ``ask_tflite(content, tensors)``."""
+
+    def ask(content: bytes, tensors: NDArray[Any]) -> NDArray[np.float32]:
+        interpreter = Interpreter(model_content=content)
+        interpreter.allocate_tensors()
+        entry, end = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        rows = []
+        for index in range(len(tensors)):
+            interpreter.set_tensor(entry["index"], tensors[index : index + 1])
+            interpreter.invoke()
+            rows.append(interpreter.get_tensor(end["index"])[0])
+        scale, zero_point = end["quantization"]
+        raw = np.array(rows, np.float32)
+        return (raw - zero_point) * scale if scale else raw
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def ask_onnx() -> Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]:
+    """What onnxruntime says to input tensors one by one: ``ask_onnx(model, tensors)``."""
+
+    def ask(model: onnx.ModelProto, tensors: NDArray[Any]) -> NDArray[np.float32]:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        name = session.get_inputs()[0].name
+        rows = [session.run(None, {name: tensors[i : i + 1]})[0][0] for i in range(len(tensors))]
+        return np.array(rows)
+
+    return ask
 
 
 @pytest.fixture(scope="session")

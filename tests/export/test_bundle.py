@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,6 +15,7 @@ from keras import layers
 
 from fmx_export import bundle
 from fmx_export.calibrate import calibration_digest
+from fmx_export.formats import FLOAT32, INT8, Format
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError, OutputError
 from fmx_runtime.preprocess import to_tensor
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 
     from fmx_export.bundle import Source
     from fmx_export.manifest import Manifest
-    from fmx_training.dataset import Dataset, Splits
-    from fmx_training.fashion_mnist import Found
+    from fmx_training.dataset import Splits
 
 NAMES = [
     "baseline.float32.tflite",
@@ -36,33 +34,6 @@ NAMES = [
     "baseline.int8.tflite",
     "baseline.int8.onnx",
 ]
-
-_EXPORT = """
-import sys
-from pathlib import Path
-import keras
-from fmx_export import bundle
-from fmx_runtime.card import Provenance
-from fmx_training import fashion_mnist, run as runs
-run, splits = runs.open_run(Path(sys.argv[1])), fashion_mnist.load(Path(sys.argv[2]))
-bundle.export(
-    bundle.Source(
-        model=keras.models.load_model(run.model_path, compile=False),
-        path=run.model_path,
-        name="baseline",
-        labels=run.info.labels,
-        spec=run.info.input,
-        provenance=Provenance(
-            recipe="r", seed=0, data="", data_digest="", keras_digest="", commit="", versions={}
-        ),
-    ),
-    precisions=("float32", "int8"),
-    calibration=bundle.Calibration(splits.train.images[:100], "train", 0),
-    held_out=splits.validation.balanced_sample(500, 0),
-    folder=Path(sys.argv[3]),
-    progress=lambda line: print(line, flush=True),
-)
-"""
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -81,7 +52,7 @@ def export(source: Source, few: Splits, tmp_path: Path) -> Callable[..., Manifes
 
     def export(**changes: Any) -> Manifest:
         options = {
-            "precisions": ("float32", "int8"),
+            "formats": (*FLOAT32, *INT8),
             "calibration": bundle.Calibration(few.train.images[:100], few.train.name, 0),
             "held_out": few.validation,
             "folder": tmp_path / "made" / "export",
@@ -94,26 +65,10 @@ def export(source: Source, few: Splits, tmp_path: Path) -> Callable[..., Manifes
 
 
 @pytest.fixture
-def last_file_fails(source: Source) -> Source:
-    """A model that becomes three files, and fails as the fourth: its input meets tanh first."""
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Activation("tanh"),
-            layers.Flatten(),
-            layers.Dense(10, activation="softmax"),
-        ]
-    )
-    return dataclasses.replace(source, model=model)
-
-
-@pytest.fixture
-def never_right(few: Splits, last_file_fails: Source) -> Dataset:
-    """Pictures labelled as that model never answers: quantization can lose nothing."""
-    answers = last_file_fails.model.predict(
-        to_tensor(few.validation.images, last_file_fails.spec), verbose=0
-    )
-    return dataclasses.replace(few.validation, labels=answers.argmin(axis=1))
+def pixels_above_zero(source: Source) -> Source:
+    """A network to which no byte means 0, which int8 ONNX needs."""
+    spec = dataclasses.replace(source.spec, scale=0.5 / 255, offset=0.5)
+    return dataclasses.replace(source, spec=spec)
 
 
 @pytest.fixture
@@ -159,7 +114,7 @@ def test_also_through_a_link(
     (tmp_path / "far/away").mkdir(parents=True)
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "far/away")
-    manifest = export(folder=link, precisions=("float32",))
+    manifest = export(folder=link, formats=FLOAT32)
     assert (link / manifest.keras_model).samefile(source.path)
 
 
@@ -201,59 +156,139 @@ def test_accuracy_is_kept(name: str, exported: Path, source: Source, splits: Spl
         assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.98
 
 
+@pytest.fixture(scope="session")
+def twice(
+    source: Source, few: Splits, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[tuple[Manifest, dict[str, bytes]], ...]:
+    """All formats with their reports, exported twice into one folder: manifests and files."""
+    folder = tmp_path_factory.mktemp("twice")
+    return tuple(
+        (
+            bundle.export(
+                source,
+                formats=tuple(Format),
+                calibration=bundle.Calibration(few.train.images[:100], few.train.name, 0),
+                held_out=few.validation,
+                folder=folder,
+                progress=lambda _: None,
+                max_drop=0.05,
+                debug=True,
+            ),
+            files(folder),
+        )
+        for _ in range(2)
+    )
+
+
 def test_the_same_export_gives_the_same_bytes(
-    export: Callable[..., Manifest], tmp_path: Path
+    twice: tuple[tuple[Manifest, dict[str, bytes]], ...],
 ) -> None:
     """A second export replaces the first one's files with equal ones, the manifest included."""
-    folder = tmp_path / "made" / "export"
-    first = export(), files(folder)
-    assert (export(), files(folder)) == first
-    assert sorted(first[1]) == sorted([*NAMES, "manifest.json"])
+    first, second = twice
+    assert first[0] == second[0]
+    assert sorted(first[1]) == sorted(second[1])
+    assert [name for name in first[1] if first[1][name] != second[1][name]] == []
+
+
+def test_all_formats(twice: tuple[tuple[Manifest, dict[str, bytes]], ...]) -> None:
+    """There is a file of each of the eight formats, each with its card, none with int8's alone."""
+    manifest, content = twice[0]
+    assert not manifest.refused
+    assert [file.file for file in manifest.files] == [form.file_name("baseline") for form in Format]
+    assert sorted(content) == sorted([*manifest.names, "manifest.json"])
+    assert all(file.accuracy.agreement > 0.95 for file in manifest.files)
+    assert all(bool(file.attempts) == (file.precision == "int8") for file in manifest.files)
+
+
+def test_reports_of_layers(
+    twice: tuple[tuple[Manifest, dict[str, bytes]], ...],
+    export: Callable[..., Manifest],
+    tmp_path: Path,
+) -> None:
+    """A table and a picture for each int8 file belong to the export, and go with the next one."""
+    manifest, content = twice[0]
+    assert manifest.reports == (
+        "baseline.int8.tflite.layers.md",
+        "baseline.int8.tflite.layers.png",
+        "baseline.int8.onnx.layers.md",
+        "baseline.int8.onnx.layers.png",
+    )
+    assert all(
+        content[name].startswith(b"\x89PNG" if name.endswith("png") else f"# {name[:-10]}".encode())
+        for name in manifest.reports
+    )
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    export(folder=tmp_path, formats=FLOAT32)
+    assert sorted(files(tmp_path)) == sorted([*NAMES[:2], "manifest.json"])
 
 
 def test_only_what_was_asked_for(export: Callable[..., Manifest], tmp_path: Path) -> None:
     """Without int8 there are the two float files and the manifest."""
-    manifest = export(precisions=("float32",))
+    manifest = export(formats=FLOAT32)
     assert [file.file for file in manifest.files] == NAMES[:2]
     assert sorted(files(tmp_path / "made" / "export")) == sorted([*NAMES[:2], "manifest.json"])
 
 
 def test_progress_names_each_step(export: Callable[..., Manifest]) -> None:
-    """One line when Keras is asked, and one for each file."""
+    """One line when Keras is asked, one for each file, and one for each try of int8."""
     lines: list[str] = []
     export(progress=lines.append)
     assert "500 held-out pictures" in lines[0]
-    assert lines[1:] == [f"converting and verifying {name}" for name in NAMES]
+    assert [line for line in lines[1:] if "int8 with" not in line] == [
+        f"converting and verifying {name}" for name in NAMES
+    ]
+    assert f"{NAMES[-1]}: int8 with min-max ranges" in lines
 
 
-def test_the_last_file_fails(
-    export: Callable[..., Manifest],
-    last_file_fails: Source,
-    never_right: Dataset,
-    tmp_path: Path,
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_network_that_cannot_be_int8(
+    debug: bool, export: Callable[..., Manifest], pixels_above_zero: Source, tmp_path: Path
 ) -> None:
-    """A failure in the last file leaves an earlier export, and all else there, as it was."""
+    """The file that cannot be made is left out with the reason, reports or not; others are there.
+
+    That of an earlier export goes: it is of another model.
+    """
     folder = tmp_path / "made" / "export"
     export()
-    (folder / "notes.txt").write_text("mine", "utf-8")
-    before = files(folder)
-    lines: list[str] = []
-    with pytest.raises(ExportError, match="Tanh"):
-        export(source=last_file_fails, held_out=never_right, progress=lines.append)
-    assert lines[-1].endswith(NAMES[-1])
-    assert files(folder) == before
+    manifest = export(source=pixels_above_zero, debug=debug, max_drop=1.0)
+    assert [file.file for file in manifest.files] == NAMES[:3]
+    (refused,) = manifest.refused
+    assert refused.file == NAMES[3]
+    assert refused.reason.startswith("int8 ONNX: zero lies outside of what pixels mean")
+    assert refused.attempts == ()
+    assert bool(manifest.reports) == debug
+    assert sorted(files(folder)) == sorted([*manifest.names, "manifest.json"])
 
 
-def test_the_last_file_fails_in_a_new_folder(
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_float_file_fails(
+    earlier: bool,
     export: Callable[..., Manifest],
-    last_file_fails: Source,
-    never_right: Dataset,
+    source: Source,
+    unconvertible: Any,
     tmp_path: Path,
 ) -> None:
-    """Nothing is left in a folder that was made for the export."""
-    with pytest.raises(ExportError, match="Tanh"):
-        export(source=last_file_fails, held_out=never_right)
-    assert not files(tmp_path / "made" / "export")
+    """What cannot be float32 leaves an earlier export, and all else there, as it was.
+
+    Nothing is left in a folder that was made for the export.
+    """
+    folder = tmp_path / "made" / "export"
+    if earlier:
+        export()
+        (folder / "notes.txt").write_text("mine", "utf-8")
+    before = files(tmp_path / "made")
+    lines: list[str] = []
+    with pytest.raises(ExportError, match="cannot convert to float32 TFLite"):
+        export(
+            source=dataclasses.replace(source, model=unconvertible),
+            formats=(*INT8[1:], *FLOAT32),
+            progress=lines.append,
+        )
+    assert lines[-1].endswith(NAMES[0])
+    assert files(folder) == {
+        name.removeprefix("export/"): data for name, data in before.items() if name != "export/"
+    }
 
 
 def test_other_labels_or_another_input(
@@ -319,23 +354,3 @@ def test_a_disk_that_is_read_only(export: Callable[..., Manifest], small_disk: P
     with pytest.raises(OutputError, match="Read-only file system"):
         export(folder=small_disk, progress=lines.append)
     assert not lines
-
-
-def test_killed_in_the_middle(
-    export: Callable[..., Manifest], source: Source, found: Found, tmp_path: Path
-) -> None:
-    """Killed at the last file, an export leaves the earlier one whole; the next one succeeds."""
-    folder = tmp_path / "export"
-    export(folder=folder)
-    before = files(folder)
-    command = [sys.executable, "-c", _EXPORT, source.path.parent, found.folder, folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if NAMES[-1] in line:
-                process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
-    after = files(folder)
-    assert {name: after[name] for name in before} == before
-    export(folder=folder)
-    assert {name: content for name, content in files(folder).items() if name in before} == before

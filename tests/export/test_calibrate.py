@@ -10,58 +10,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fmx_export.calibrate import calibration_digest, calibration_pixels
+from fmx_export.calibrate import CalibrationError, calibration_digest, check_sample
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fmx_export.bundle import Source
     from fmx_training.dataset import Splits
 
-PICTURES = arrays.arrays(
-    np.uint8,
-    arrays.array_shapes(min_dims=4, max_dims=4, max_side=5).filter(lambda shape: max(shape) > 1),
-)
+PICTURES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=4, max_dims=4, max_side=5))
 
 
-@given(PICTURES)
-def test_it_spans_a_byte(sample: NDArray[np.uint8]) -> None:
-    """Whatever the pictures, 0 and 255 are among the values, and at most two values changed."""
-    before = sample.copy()
-    spanning = calibration_pixels(sample)
-    assert (spanning.min(), spanning.max()) == (0, 255)
-    assert (spanning.shape, spanning.dtype) == (sample.shape, np.uint8)
-    assert np.count_nonzero(spanning != sample) <= 2
-    assert np.array_equal(sample, before)
-
-
-@given(PICTURES)
-def test_it_changes_nothing_twice(sample: NDArray[np.uint8]) -> None:
-    """A sample that spans already is given back itself."""
-    spanning = calibration_pixels(sample)
-    assert calibration_pixels(spanning) is spanning
-
-
-def test_real_pictures_stay(few: Splits) -> None:
-    """The real pictures have black and white in them."""
-    sample = few.train.images[:100]
-    assert calibration_pixels(sample) is sample
+def test_real_pictures_fit(source: Source, few: Splits) -> None:
+    """Pictures as the network takes them pass, however few and however dark."""
+    check_sample(few.train.images[:100], source.spec)
+    check_sample(np.zeros((1, 28, 28, 1), np.uint8), source.spec)
 
 
 @pytest.mark.parametrize(
     "sample",
     [
-        np.zeros((2, 2, 2, 1), np.float32),
-        np.zeros((2, 2, 2), np.uint8),
-        np.zeros((0, 2, 2, 1), np.uint8),
-        np.zeros((1, 1, 1, 1), np.uint8),
+        np.zeros((2, 28, 28, 1), np.float32),
+        np.zeros((2, 28, 28), np.uint8),
+        np.zeros((28, 28, 1), np.uint8),
+        np.zeros((2, 28, 28, 3), np.uint8),
+        np.zeros((2, 28, 27, 1), np.uint8),
+        np.zeros((0, 28, 28, 1), np.uint8),
     ],
 )
-def test_what_is_no_sample_is_refused(sample: NDArray[np.uint8]) -> None:
-    """Another dtype or shape, no pictures, or a single value are named."""
-    with pytest.raises(DataError, match="calibration pictures must be uint8") as caught:
-        calibration_pixels(sample)
-    assert str(caught.value).endswith(f"Received: {sample.dtype} {sample.shape}")
+def test_what_does_not_fit_is_refused(sample: NDArray[np.uint8], source: Source) -> None:
+    """Another dtype, another shape, or no pictures give one line with what is asked and given."""
+    with pytest.raises(CalibrationError) as caught:
+        check_sample(sample, source.spec)
+    assert isinstance(caught.value, DataError)
+    assert str(caught.value) == (
+        "calibration pictures must be uint8 (n, 28, 28, 1), at least one. "
+        f"Received: {sample.dtype} {sample.shape}"
+    )
 
 
 def test_the_digest_is_pinned() -> None:

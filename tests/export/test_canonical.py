@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fmx_export.canonical import canonicalize
+from fmx_export.canonical import canonicalize, drop_unused_operator_sets
 
 
 def diamond(numbers: list[int], seed: int) -> onnx.ModelProto:
@@ -86,3 +86,12 @@ def test_a_graph_with_branches_stays_as_it_is() -> None:
     before = graph.SerializeToString()
     canonicalize(graph)
     assert graph.SerializeToString() == before
+
+
+def test_operator_sets_that_no_operator_is_from_are_dropped() -> None:
+    """A runtime that lacks a converter's operators opens a file that does not use them."""
+    model = diamond([4, 17, 8, 9], 1)
+    model.opset_import.extend([helper.make_opsetid("ai.onnx.ml", 2), helper.make_opsetid("fmx", 1)])
+    model.graph.node[0].domain = "fmx"
+    drop_unused_operator_sets(model)
+    assert [(item.domain, item.version) for item in model.opset_import] == [("", 17), ("fmx", 1)]

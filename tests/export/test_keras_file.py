@@ -156,9 +156,13 @@ def test_suffixes(saved: Path) -> None:
     keras.models.load_model(saved).save(saved.with_suffix(".h5"))
     saved.with_suffix(".h5").rename(legacy)
     other = saved.rename(saved.with_name("model.zip"))
-    with pytest.raises(NotKerasError, match=r"is a HDF5 file: rename it to 'legacy\.h5'"):
+    with pytest.raises(
+        NotKerasError, match=r"by the ending of its name: rename it to 'legacy\.h5'"
+    ):
         read_config(legacy)
-    with pytest.raises(NotKerasError, match=r"is a Keras archive: rename it to 'model\.keras'"):
+    with pytest.raises(
+        NotKerasError, match=r"by the ending of its name: rename it to 'model\.keras'"
+    ):
         read_config(other)
 
 
@@ -179,7 +183,7 @@ def _zip_of(path: Path, entries: dict[str, str]) -> None:
         (lambda path: _zip_of(path, {"word.xml": "<x/>"}), "a ZIP archive without config.json"),
         (lambda path: _zip_of(path, {"config.json": "{"}), "no Keras model that can be read"),
         (lambda path: _zip_of(path, {"config.json": "[" * 99999}), "no Keras model that can be"),
-        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "is a HDF5 file: rename it"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "no Keras model that can be read"),
     ],
     ids=["empty", "text", "code", "folder", "gone", "zip", "no JSON", "deep JSON", "HDF5"],
 )

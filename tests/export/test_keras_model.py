@@ -114,6 +114,17 @@ def test_a_module_that_is_not_there(
         load_model(path, allow_code=True)
 
 
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_loss_of_ones_own(suffix: str, tmp_path: Path) -> None:
+    """How a network was trained does not matter: its loss needs neither be known nor trusted."""
+    model = classifier(keras.Input((8, 8, 1)))
+    model.compile(loss=lambda truth, answer: keras.ops.sum((truth - answer) ** 2))
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    assert check_model(load_model(path), path).output_shape == (None, 3)
+
+
 def test_one_tensor_in_a_list_or_dictionary() -> None:
     """One input and one output count as such however they were wrapped."""
     image = keras.Input((12, 16, 3), name="image")
