@@ -174,15 +174,20 @@ def _untroubled() -> Iterator[None]:
 def _activations(
     float_model: bytes, spec: InputSpec, calibration: NDArray[np.uint8]
 ) -> Iterator[Mapping[str, NDArray[np.float32]]]:
-    """All float tensors of the network, picture by picture."""
+    """All float tensors that operators give, picture by picture.
+
+    Weights are none of them: of what it is told a range, the quantizer makes one scale.
+    """
     with _untroubled():
         interpreter = Interpreter(model_content=float_model, experimental_preserve_all_tensors=True)
         interpreter.allocate_tensors()
     image = interpreter.get_input_details()[0]["index"]
+    graph = flatbuffer_utils.read_model_from_bytearray(bytearray(float_model)).subgraphs[0]
+    given = {index for operator in graph.operators for index in operator.outputs}
     tensors = [
         (tensor["index"], tensor["name"])
         for tensor in interpreter.get_tensor_details()
-        if tensor["dtype"] == np.float32 and tensor["name"]
+        if tensor["index"] in given and tensor["dtype"] == np.float32
     ]
     for pixels in calibration:
         interpreter.set_tensor(image, to_tensor(pixels[np.newaxis], spec))

@@ -154,7 +154,7 @@ def onnx_floats(case: Source) -> onnx.ModelProto:
 
 @pytest.fixture(scope="session")
 def ask_tflite() -> Callable[[bytes, NDArray[Any]], NDArray[np.float32]]:
-    """What LiteRT says to input tensors one by one, dequantized: ``ask_tflite(content, tensors)``."""
+    """What LiteRT says to tensors one by one, dequantized: ``ask_tflite(content, tensors)``."""
 
     def ask(content: bytes, tensors: NDArray[Any]) -> NDArray[np.float32]:
         interpreter = Interpreter(model_content=content)
@@ -174,7 +174,7 @@ def ask_tflite() -> Callable[[bytes, NDArray[Any]], NDArray[np.float32]]:
 
 @pytest.fixture(scope="session")
 def ask_onnx() -> Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]:
-    """What onnxruntime says to input tensors one by one: ``ask_onnx(model, tensors)``."""
+    """What onnxruntime says to tensors one by one: ``ask_onnx(model, tensors)``."""
 
     def ask(model: onnx.ModelProto, tensors: NDArray[Any]) -> NDArray[np.float32]:
         session = onnxruntime.InferenceSession(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_export.manifest import MANIFEST, Manifest
+from fmx_export.manifest import MANIFEST, Attempt, Manifest, Refused
+from fmx_runtime.card import Accuracy
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +28,42 @@ def test_what_was_written_is_read(exported: Path) -> None:
         "baseline.int8.tflite",
         "baseline.int8.onnx",
     ]
+
+
+def test_all_that_can_be_told(exported: Path, tmp_path: Path) -> None:
+    """Attempts, files left out and reports are read as they were written, labels or not."""
+    unknown = Accuracy(keras=None, file=None, agreement=0.5, data="my pictures", size=4)
+    attempts = (
+        Attempt(calibration="min-max", float_layers=(), accuracy=unknown, passed=False),
+        Attempt(calibration="entropy", float_layers=("a/b;c", "d"), accuracy=unknown, passed=True),
+    )
+    whole = Manifest.read(exported)
+    first, *others = whole.files
+    told = dataclasses.replace(
+        whole,
+        files=(
+            dataclasses.replace(first, attempts=attempts, float_operators=("CONV_2D",)),
+            *others,
+        ),
+        refused=(Refused("x.int8.onnx", "loses 12 points", attempts[:1]),),
+        reports=("x.layers.md", "x.layers.png"),
+    )
+    (tmp_path / MANIFEST).write_text(told.to_json(), "utf-8")
+    assert Manifest.read(tmp_path) == told
+    assert told.names == (*whole.names, "x.layers.md", "x.layers.png")
+
+
+def test_a_manifest_of_an_earlier_version(exported: Path, tmp_path: Path) -> None:
+    """One that was written before there were attempts, refusals and reports is still read."""
+    data = json.loads((exported / MANIFEST).read_text("utf-8"))
+    for key in ("refused", "reports"):
+        del data[key]
+    for file in data["files"]:
+        del file["attempts"], file["float_operators"]
+    (tmp_path / MANIFEST).write_text(json.dumps(data), "utf-8")
+    manifest = Manifest.read(tmp_path)
+    assert manifest.names == Manifest.read(exported).names
+    assert (manifest.refused, manifest.reports) == ((), ())
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"name": 3}', '{"name": "x"}', "\udcff"])

@@ -189,7 +189,7 @@ def test_what_cannot_be_converted_is_said(
 ) -> None:
     """A network with Python code inside gives one line with the reason, and no litter."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ExportError, match="cannot convert to float32 ONNX: .*PyFunc") as caught:
+    with pytest.raises(ExportError, match=r"cannot convert to float32 ONNX: .*PyFunc") as caught:
         export_onnx(unconvertible, spec=source.spec)
     assert "\n" not in str(caught.value)
     assert not caplog.text

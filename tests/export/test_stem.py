@@ -112,9 +112,7 @@ def network(stem: Stem) -> onnx.ModelProto:
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, *shape))],
         [helper.make_tensor_value_info(last, TensorProto.FLOAT, (1, 5, None, None))],
         [
-            numpy_helper.from_array(
-                value if name == "shape" else value.astype(np.float32), name
-            )
+            numpy_helper.from_array(value if name == "shape" else value.astype(np.float32), name)
             for name, value in constants.items()
         ],
     )

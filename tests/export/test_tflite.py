@@ -56,9 +56,7 @@ def test_the_same_model_gives_the_same_bytes(case: Source, tflite_floats: bytes)
     assert export_tflite(case.model, spec=case.spec) == tflite_floats
 
 
-def test_the_debuggers_converter_quantizes(
-    source: Source, few: Splits, ask_tflite: Ask
-) -> None:
+def test_the_debuggers_converter_quantizes(source: Source, few: Splits, ask_tflite: Ask) -> None:
     """TensorFlow's own way gives int8 operators only, and answers nearly as Keras."""
     converter = quantizing_converter(source.model, source.spec, few.train.images[:100])
     content = converter.convert()
@@ -67,11 +65,12 @@ def test_the_debuggers_converter_quantizes(
     assert graph.totals.float_operators == 0
     tensors = to_tensor(few.test.images[:100], source.spec)
     expected = source.model.predict(tensors, verbose=0)
-    assert np.abs(ask_tflite(content, tensors) - expected).mean() < 0.1 * expected.std(axis=0).mean()
+    error = np.abs(ask_tflite(content, tensors) - expected).mean()
+    assert error < 0.1 * expected.std(axis=0).mean()
 
 
 def test_what_cannot_be_converted_is_said(unconvertible: Any, source: Source) -> None:
     """A network with Python code inside gives one line with the precision and the reason."""
-    with pytest.raises(ExportError, match="cannot convert to float32 TFLite: .*PyFunc") as caught:
+    with pytest.raises(ExportError, match=r"cannot convert to float32 TFLite: .*PyFunc") as caught:
         export_tflite(unconvertible, spec=source.spec)
     assert "\n" not in str(caught.value)

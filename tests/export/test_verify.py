@@ -1,8 +1,9 @@
-"""The gate: what an exported file must answer before it is published."""
+"""What an exported file must answer before it is published."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,7 +12,7 @@ import pytest
 from keras import layers
 
 from fmx_export.embed import embed
-from fmx_export.onnx import export_onnx
+from fmx_export.onnx import export_onnx, serialize
 from fmx_export.tflite import export_tflite
 from fmx_export.verify import Reference, ask_keras, measure, verify_card
 from fmx_runtime import golden
@@ -20,15 +21,19 @@ from fmx_runtime.errors import ExportError, ModelFileError
 from fmx_runtime.preprocess import to_tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from fmx_export.bundle import Source
-    from fmx_runtime.card import ModelCard
+    from fmx_runtime.card import InputSpec, ModelCard
     from fmx_training.dataset import Splits
 
-FORMS = {"tflite": export_tflite, "onnx": export_onnx}
+FORMS: dict[str, Callable[[Any, InputSpec], bytes]] = {
+    "tflite": lambda model, spec: export_tflite(model, spec=spec),
+    "onnx": lambda model, spec: serialize(export_onnx(model, spec=spec)),
+}
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,15 @@ def form(request: pytest.FixtureRequest) -> str:
     """Each format in its turn."""
     name: str = request.param
     return name
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Pictures of which nobody knows what they show."""
+
+    name: str
+    images: NDArray[np.uint8]
+    labels: None = None
 
 
 def changed(model: Any, layer: int, change: Any) -> Any:
@@ -90,6 +104,9 @@ def test_figures(form: str, precision: str, exported: Path, reference: Reference
     said = [classifier.predict(picture[None]).argmax() for picture in reference.pictures.images]
     keras_said = reference.probabilities.argmax(axis=1)
     labels = reference.pictures.labels
+    assert labels is not None
+    assert accuracy.keras is not None
+    assert accuracy.file is not None
     assert accuracy.size == len(labels) == 500
     assert accuracy.data == reference.pictures.name
     assert accuracy.keras * 500 == sum(keras_said == labels)
@@ -106,43 +123,21 @@ def test_other_weights_in_a_float_file(
         weights[1][3] += 0.01
 
     other = changed(source.model, -1, push)
-    model = FORMS[form](
-        other, precision="float32", spec=source.spec, calibration=reference.pictures.images[:1]
-    )
     path = tmp_path / f"m.{form}"
-    path.write_bytes(embed(model, card))
+    path.write_bytes(embed(FORMS[form](other, source.spec), card))
     with pytest.raises(ExportError, match=rf"m\.{form}: a probability differs by 0\.00\d+ from"):
         measure(path, reference)
 
 
-def test_a_model_that_quantizes_badly(  # noqa: PLR0917 (fixtures)
-    form: str, source: Source, card: ModelCard, few: Splits, reference: Reference, tmp_path: Path
-) -> None:
-    """One channel a thousand times larger than the others costs accuracy: both are named."""
-    model = keras.models.clone_model(source.model)
-    model.set_weights(source.model.get_weights())
-    first, second = (layer for layer in model.layers if isinstance(layer, layers.Conv2D))
-    kernel, bias = first.get_weights()
-    kernel[..., 0] *= 3000
-    bias[0] *= 3000
-    first.set_weights([kernel, bias])
-    kernel, bias = second.get_weights()
-    kernel[:, :, 0] /= 3000
-    second.set_weights([kernel, bias])
-    np.testing.assert_allclose(
-        ask_keras(model, source.spec, few.validation).probabilities,
-        reference.probabilities,
-        atol=1e-5,
-    )
-    content = FORMS[form](
-        model, precision="int8", spec=source.spec, calibration=few.train.images[:200]
-    )
-    spec = dataclasses.replace(source.spec, dtype="uint8")
-    path = tmp_path / f"m.{form}"
-    path.write_bytes(embed(content, dataclasses.replace(card, precision="int8", input=spec)))
-    keras_accuracy = f"{np.mean(reference.probabilities.argmax(1) == few.validation.labels):.2%}"
-    with pytest.raises(ExportError, match=rf"from {keras_accuracy} to \d+\.\d\d%, more than 0\.5%"):
-        measure(path, reference)
+def test_a_smaller_file_may_differ(form: str, exported: Path, reference: Reference) -> None:
+    """Whether the differences of an int8 file are too many is for the gate to say."""
+    path = exported / f"baseline.int8.{form}"
+    inverted = dataclasses.replace(reference, probabilities=1 - reference.probabilities)
+    accuracy = measure(path, inverted)
+    assert accuracy.keras is not None
+    assert accuracy.file is not None
+    assert accuracy.keras < 0.1 < accuracy.file
+    assert accuracy.agreement < 0.1
 
 
 def test_a_file_that_answers_nan(
@@ -154,33 +149,22 @@ def test_a_file_that_answers_nan(
         weights[1][0] = np.nan
 
     broken = changed(source.model, -1, spoil)
-    model = export_onnx(
-        broken, precision="float32", spec=source.spec, calibration=reference.pictures.images[:1]
-    )
     path = tmp_path / "m.onnx"
-    path.write_bytes(embed(model, card))
+    path.write_bytes(embed(FORMS["onnx"](broken, source.spec), card))
     with pytest.raises(ExportError, match=r"m\.onnx answers NaN or infinity to 500 of 500"):
         measure(path, reference)
 
 
-@pytest.mark.parametrize("lost", [0, 1, 2, 3])
-def test_the_limit_itself_is_allowed(lost: int, exported: Path, reference: Reference) -> None:
-    """Of 400 pictures an int8 file may lose two, half a percent, and not a third."""
-    path = exported / "baseline.int8.tflite"
-    answers = Classifier(path).predict(reference.pictures.images[:400])
-    labels = answers.argmax(axis=1)
-    labels[:lost] = (labels[:lost] + 1) % 10
-    pictures = dataclasses.replace(
-        reference.pictures,
-        images=reference.pictures.images[:400],
-        labels=labels,
+def test_pictures_without_labels(form: str, exported: Path, reference: Reference) -> None:
+    """Nobody knows how many are right, but how many are answered as Keras does."""
+    path = exported / f"baseline.int8.{form}"
+    unlabelled = dataclasses.replace(
+        reference, pictures=Unlabelled("mine", reference.pictures.images)
     )
-    always_right = Reference(pictures, "probabilities", np.eye(10, dtype=np.float32)[labels])
-    if lost <= 2:
-        assert measure(path, always_right).file == 1 - lost / 400
-    else:
-        with pytest.raises(ExportError, match=r"falls from 100\.00% to 99\.25%"):
-            measure(path, always_right)
+    accuracy = measure(path, unlabelled)
+    assert accuracy == dataclasses.replace(
+        measure(path, reference), keras=None, file=None, data="mine"
+    )
 
 
 def test_a_finished_file_answers_its_golden_inputs(exported: Path) -> None:

@@ -79,6 +79,45 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == "old"
 
 
+def test_on_the_disk_before_it_is_there(tmp_path: Path) -> None:
+    """The content is forced to the disk before the new name is given: no power cut empties it."""
+    calls: list[str] = []
+
+    def note(_: object, event: str, function: object) -> None:
+        if event == "c_call":
+            calls.append(getattr(function, "__name__", ""))
+
+    sys.setprofile(note)
+    try:
+        atomic.write(tmp_path / "result.json", "new")
+    finally:
+        sys.setprofile(None)
+    assert [call for call in calls if call in {"fsync", "replace"}] == ["fsync", "replace"]
+
+
+def test_sync(tmp_path: Path) -> None:
+    """Files and folders can be synced, what they hold stays; what is missing cannot."""
+    (tmp_path / "file").write_text("kept", "utf-8")
+    atomic.sync(tmp_path / "file")
+    atomic.sync(tmp_path)
+    assert (tmp_path / "file").read_text("utf-8") == "kept"
+    with pytest.raises(FileNotFoundError):
+        atomic.sync(tmp_path / "missing")
+
+
+def test_moving(tmp_path: Path) -> None:
+    """A file that cannot be moved is an OutputError with the folder, the reason and a remedy."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("kept", "utf-8")
+    refused = pytest.raises(OutputError, match="Is a directory; choose another")
+    with refused as caught, atomic.moving(tmp_path):
+        (tmp_path / "file").replace(tmp_path / "folder")
+    assert f"cannot write to '{tmp_path}'" in str(caught.value)
+    with atomic.moving(tmp_path):
+        (tmp_path / "file").replace(tmp_path / "moved")
+    assert names(tmp_path) == ["folder", "moved"]
+
+
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     """A folder that is none, or is not there, is an OutputError with the path and a remedy."""
     (tmp_path / "file").write_text("kept", "utf-8")
