@@ -34,7 +34,7 @@ def inputs_of(source: Source, pictures: NDArray[np.uint8]) -> list[NDArray[np.fl
 
 def prepared(source: Source) -> onnx.ModelProto:
     """The float model that is quantized."""
-    return prepare_onnx(export_onnx(source.model, spec=source.spec), "x86-64")
+    return prepare_onnx(export_onnx(source.model, spec=source.spec))
 
 
 def quantized(
@@ -46,7 +46,7 @@ def quantized(
     """The model quantized with min-max ranges, but for the layers that are to stay in float."""
     plan = Plan(float_layers=excluded)
     ranges = calibrate_onnx(model, spec=source.spec, calibration=pictures, plan=plan)
-    return quantize_onnx(model, spec=source.spec, ranges=ranges, plan=plan)
+    return quantize_onnx(model, spec=source.spec, ranges=ranges, plan=plan, target="x86-64")
 
 
 def accuracy(model: onnx.ModelProto, source: Source, splits: Splits) -> float:

@@ -111,9 +111,9 @@ def test_both_formats_agree(
 ) -> None:
     """TensorFlow's tools and onnxruntime's, which share no code, find the same to 1.5 dB."""
     source, pictures, plan = badly_scaled, few.train.images[:200], Plan()
-    model = prepare_onnx(export_onnx(source.model, spec=source.spec), "x86-64")
+    model = prepare_onnx(export_onnx(source.model, spec=source.spec))
     ranges = calibrate_onnx(model, spec=source.spec, calibration=pictures, plan=plan)
-    integers = quantize_onnx(model, spec=source.spec, ranges=ranges, plan=plan)
+    integers = quantize_onnx(model, spec=source.spec, ranges=ranges, plan=plan, target="arm64")
     others = onnx_layer_errors(model, integers, inputs_of(source, pictures[:40]))
     by_name = {error.tensor.removesuffix(":0"): error.snr_db for error in others}
     convolutions = {
