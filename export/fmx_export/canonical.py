@@ -12,37 +12,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["canonicalize", "drop_unused_operator_sets"]
+__all__ = ["canonicalize", "drop_unused_operator_sets", "sort_by_need"]
 
 _NUMBER = re.compile(r"__(\d+)(?=(:\d+)?$)")
 """What tf2onnx appends to a name, before the output's index; each number belongs to one name."""
 
 
 def canonicalize(graph: onnx.GraphProto) -> None:
-    """Sort operators and constants by how the outputs need them, and number names in that order.
+    """Sort a converter's graph, see `sort_by_need`, and number its names in that order.
 
     Args:
         graph: changed in place; one with branches or loops inside operators is left as it is.
     """
-    if any(attribute.HasField("g") for node in graph.node for attribute in node.attribute):
+    if _has_branches(graph):
         return
-    nodes = _in_order_of_need(graph)
-    constants = {constant.name: constant for constant in graph.initializer}
-    used = [constants[name] for node in nodes for name in node.input if name in constants]
-    used = list({constant.name: constant for constant in used}.values())
+    sort_by_need(graph)
     numbers: dict[str, int] = {}
 
     def renumbered(name: str) -> str:
         return _NUMBER.sub(lambda found: f"__{numbers.setdefault(found[1], len(numbers))}", name)
 
-    for node in nodes:
+    for node in graph.node:
         node.input[:] = [renumbered(name) for name in node.input]
         node.output[:] = [renumbered(name) for name in node.output]
         node.name = renumbered(node.name)
-    for constant in used:
+    for constant in graph.initializer:
         constant.name = renumbered(constant.name)
+
+
+def sort_by_need(graph: onnx.GraphProto) -> None:
+    """Sort operators and constants by how the outputs need them; those that none needs go.
+
+    Names stay, as other files and their cards know operators by them.
+
+    Args:
+        graph: changed in place; one with branches or loops inside operators is left as it is.
+    """
+    if _has_branches(graph):
+        return
+    nodes = _in_order_of_need(graph)
+    constants = {constant.name: constant for constant in graph.initializer}
+    used = [constants[name] for node in nodes for name in node.input if name in constants]
     _replace(graph.node, nodes)
-    _replace(graph.initializer, used)
+    _replace(graph.initializer, list({constant.name: constant for constant in used}.values()))
 
 
 def drop_unused_operator_sets(model: onnx.ModelProto) -> None:
@@ -50,6 +62,10 @@ def drop_unused_operator_sets(model: onnx.ModelProto) -> None:
     used = {node.domain for node in model.graph.node}
     kept = [imported for imported in model.opset_import if imported.domain in used]
     _replace(model.opset_import, kept)
+
+
+def _has_branches(graph: onnx.GraphProto) -> bool:
+    return any(attribute.HasField("g") for node in graph.node for attribute in node.attribute)
 
 
 def _in_order_of_need(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

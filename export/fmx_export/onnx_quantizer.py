@@ -13,7 +13,7 @@ from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, 
 from onnxruntime.quantization.calibrate import TensorData, TensorsData, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from fmx_export.canonical import canonicalize, drop_unused_operator_sets
+from fmx_export.canonical import drop_unused_operator_sets, sort_by_need
 from fmx_export.plan import WEIGHT_BITS
 from fmx_export.ranges import tensor_ranges
 from fmx_export.stem import lay_out_stem
@@ -166,7 +166,7 @@ def take_raw_pixels(quantized: onnx.ModelProto, spec: InputSpec) -> onnx.ModelPr
     _answer_unrounded(graph)
     del graph.value_info[:]  # holds the types of the tensors as they were; inferred anew on load
     model.ClearField("metadata_props")  # onnxruntime's notes to itself
-    canonicalize(graph)
+    sort_by_need(graph)
     drop_unused_operator_sets(model)
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -352,6 +352,7 @@ def test_killed_at_random_moments(exporters: list[Exporter], earlier: Path, tmp_
     def kill(number: int) -> list[str]:
         exporter, moments = exporters[number], random.Random(number)
         folder, found = tmp_path / f"export-{number}", list[str]()
+        assert exporter.run(folder) == 0  # waits for the imports too
         start = time.perf_counter()
         assert exporter.run(folder) == 0
         duration = time.perf_counter() - start
