@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_cli.export import EXPORTS
 from fmx_cli.terminal import note, out, steps
 from fmx_export.manifest import MANIFEST, Manifest
+from fmx_export.publish import finish_publishing
 from fmx_runtime.atomic import make_folder
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import DataError
@@ -82,6 +83,7 @@ def _expand(paths: Sequence[Path]) -> tuple[list[Path], Path | None]:
         if path.is_file():
             files.append(path)
             continue
+        finish_publishing(path)
         manifest = Manifest.read(path)
         files += [path / file.file for file in manifest.files]
         source = path / manifest.keras_model

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
+from fmx_cli.speed import against_float
 from fmx_cli.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
 from fmx_export.errors import RefusedError
@@ -33,6 +34,8 @@ EXPORTS = Path("exports")
 """Where export folders go, and where the newest is looked for."""
 
 _SEED = 0
+_TIMED = 40
+"""Pictures that files are timed with."""
 _RUNS_KNOW = "a training run knows its labels, its pictures and its pixels"
 
 
@@ -94,7 +97,8 @@ def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> N
         source = _source(run)
         calibration = Calibration(sample.images, splits.train.name, _SEED)
         manifest = _write(source, calibration, splits.validation, wanted, folder)
-    _report(manifest, folder)
+        speeds = against_float(manifest.files, folder, splits.validation.images[:_TIMED])
+    _report(manifest, folder, speeds)
 
 
 def export_file(path: Path, wanted: Wanted, *, foreign: Foreign) -> None:
@@ -114,7 +118,8 @@ def export_file(path: Path, wanted: Wanted, *, foreign: Foreign) -> None:
         folder = make_folder(wanted.output or EXPORTS / path.stem)
         calibration = Calibration(sample.images, sample.name, _SEED)
         manifest = _write(source, calibration, held_out, wanted, folder)
-    _report(manifest, folder)
+        speeds = against_float(manifest.files, folder, held_out.images[:_TIMED])
+    _report(manifest, folder, speeds)
 
 
 def _write(
@@ -185,14 +190,14 @@ def _source(run: Run) -> Source:
     )
 
 
-def _report(manifest: Manifest, folder: Path) -> None:
+def _report(manifest: Manifest, folder: Path, speeds: dict[str, float]) -> None:
     """Print what was written.
 
     Raises:
         AccuracyError: something was refused.
     """
     if manifest.files:
-        _print(manifest.files)
+        _print(manifest.files, speeds)
     for file in manifest.files:
         if len(file.attempts) > 1:
             tried = _in_words(file.attempts)
@@ -213,17 +218,18 @@ def _report(manifest: Manifest, folder: Path) -> None:
         )
 
 
-def _print(files: tuple[ExportedFile, ...]) -> None:
+def _print(files: tuple[ExportedFile, ...], speeds: dict[str, float]) -> None:
     first = files[0].accuracy
     keras = "no labels known" if first.keras is None else f"Keras {first.keras:.2%}"
     out.print(f"on {first.size:,} pictures of {first.data}; {keras}")
-    table = Table("file", "KB", "accuracy", "agrees with Keras", box=None)
+    table = Table("file", "KB", "accuracy", "agrees with Keras", "speed here", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for file in files:
         right = "" if file.accuracy.file is None else f"{file.accuracy.file:.2%}"
         size = f"{file.size_bytes / 1000:,.0f}"
-        table.add_row(file.file, size, right, f"{file.accuracy.agreement:.2%}")
+        speed = f"{speeds[file.file]:.1f}x" if file.file in speeds else ""
+        table.add_row(file.file, size, right, f"{file.accuracy.agreement:.2%}", speed)
     out.print(table)
 
 

@@ -27,7 +27,7 @@ from fmx_runtime import golden
 from fmx_runtime.atomic import write
 from fmx_runtime.card import ModelCard, Quantization
 from fmx_runtime.classifier import Classifier
-from fmx_runtime.errors import ExportError
+from fmx_runtime.errors import ExportError, ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -183,7 +183,7 @@ class _Job:
                 return self._make_int8(form)
             model = self._converted(form)
             accuracy = self._measure(form, model, Plan())
-        except ExportError as error:
+        except (ExportError, ModelFileError) as error:
             return Refused(name, str(error))
         if drop(accuracy) > self.max_drop:
             return Refused(name, self._too_much(drop(accuracy)))

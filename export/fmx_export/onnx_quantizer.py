@@ -66,10 +66,10 @@ def fuse(float_model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             # all shapes are constants; what symbolic inference fails at would leave a file about
             quant_pre_process(plain, fused, skip_symbolic_shape=True)
+            return onnx.load(fused)  # where it fails, it only logs that it did
         # its exceptions derive from Exception and share no public base
         except Exception as error:
             raise ExportError(f"cannot prepare for int8 ONNX: {reason(error)}") from error
-        return onnx.load(fused)
 
 
 def calibrate_onnx(
@@ -149,6 +149,9 @@ def take_raw_pixels(quantized: onnx.ModelProto, spec: InputSpec) -> onnx.ModelPr
 
     Returns:
         A network with uint8 input ``(1, height, width, channels)``.
+
+    Raises:
+        ExportError: the network does not fit together.
     """
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
@@ -168,7 +171,10 @@ def take_raw_pixels(quantized: onnx.ModelProto, spec: InputSpec) -> onnx.ModelPr
     model.ClearField("metadata_props")  # onnxruntime's notes to itself
     sort_by_need(graph)
     drop_unused_operator_sets(model)
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the checker's own types, and those of shape inference
+        raise ExportError(f"int8 ONNX does not fit together: {reason(error)}") from error
     return model
 
 

@@ -137,8 +137,16 @@ def calibrate_tflite(
         spec: the Keras model's input; what a byte means is laid down by it, not by the sample.
         calibration: uint8 ``(n, height, width, channels)``.
         plan: how ranges are taken.
+
+    Raises:
+        ExportError: the interpreter does not show what an operator gives.
     """
-    ranges = tensor_ranges(lambda: _activations(float_model, spec, calibration), plan.calibration)
+    try:
+        ranges = tensor_ranges(
+            lambda: _activations(float_model, spec, calibration), plan.calibration
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ExportError(f"cannot calibrate TFLite: {reason(error)}") from error
     return {**ranges, _image(float_model): (spec.offset, 255 * spec.scale + spec.offset)}
 
 

@@ -95,7 +95,9 @@ def test_results_and_progress(newest: tuple[Path, Done]) -> None:
     for file in manifest["files"]:
         size = f"{file['size_bytes'] / 1000:,.0f}"
         said = (f"{file['accuracy'][name]:.2%}" for name in ("file", "agreement"))
-        assert [file["file"], size, *said] in rows
+        row = next(row for row in rows if row[:1] == [file["file"]])
+        assert row[1:4] == [size, *said]
+        assert ("x" in row[-1]) == (file["precision"] == "int8")
         assert file["accuracy"]["file"] > accuracy["keras"] - 0.005
     assert done.stdout.splitlines()[-1] == "exports/baseline holds these files and manifest.json"
     first, *steps = done.stderr.splitlines()
