@@ -194,7 +194,7 @@ def _report(manifest: Manifest, folder: Path, speeds: dict[str, float]) -> None:
     """Print what was written.
 
     Raises:
-        AccuracyError: something was refused.
+        RefusedError: something was refused.
     """
     if manifest.files:
         _print(manifest.files, speeds)

@@ -47,7 +47,10 @@ def export_onnx(model: Any, *, spec: InputSpec) -> onnx.ModelProto:
         onnx.checker.check_model(proto, full_check=True)  # tf2onnx passes on what it does not know
     # tf2onnx raises ValueError, KeyError, and TensorFlow's own types
     except Exception as error:
-        raise ExportError(f"cannot convert to float32 ONNX: {reason(error)}") from error
+        raise ExportError(
+            f"cannot convert to float32 ONNX: {reason(error)}; TFLite alone may go: "
+            "--format tflite-float32"
+        ) from error
     return proto
 
 

@@ -166,7 +166,8 @@ def _quantize(float_model: bytes, precision: str, rules: Any, ranges: Ranges | N
     # it raises ValueError, RuntimeError and KeyError
     except Exception as error:
         raise ExportError(f"cannot quantize to {precision} TFLite: {reason(error)}") from error
-    # it puts large weights behind the flatbuffer, where older interpreters do not look for them
+    # it puts large weights behind the flatbuffer, and their places by count from the file's start
+    # into it; metadata put in front would make them wrong
     whole = flatbuffer_utils.read_model_from_bytearray(bytearray(result.quantized_model))
     return bytes(flatbuffer_utils.convert_object_to_bytearray(whole))
 
