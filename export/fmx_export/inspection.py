@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -84,7 +83,8 @@ def _judge(content: bytes) -> tuple[Verdict, str | None, ModelCard | None]:
         card = ModelCard.from_json(text)
     except ModelFileError as error:
         return "card unreadable", str(error), None
-    if hashlib.sha256(content[: card.model_bytes]).hexdigest() != card.model_sha256:
-        problem = "was changed after it was exported (checksum differs); export again"
-        return "damaged", problem, card
+    try:
+        card.check_model(content)
+    except ModelFileError as error:
+        return "damaged", str(error), card
     return "whole", None, card

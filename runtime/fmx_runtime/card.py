@@ -195,6 +195,20 @@ class ModelCard:
             raise ModelFileError("the model card is nested too deeply") from error
         return card
 
+    def check_model(self, content: bytes) -> None:
+        """Make sure that a file's model is the one that this card was written for.
+
+        Args:
+            content: the whole file.
+
+        Raises:
+            ModelFileError: its checksum differs.
+        """
+        if hashlib.sha256(content[: self.model_bytes]).hexdigest() != self.model_sha256:
+            raise ModelFileError(
+                "was changed after it was exported (checksum differs); export again"
+            )
+
 
 def _checksum(data: dict[str, Any]) -> str:
     """SHA-256, in hex, of the card's text without its checksum; keys of later versions count."""

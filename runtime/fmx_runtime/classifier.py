@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,8 +132,7 @@ def _read(path: Path) -> bytes:
 def _whole_card(content: bytes) -> ModelCard:
     """The card, if the model's bytes are those that it was written for."""
     card = ModelCard.from_json(read_card(content))
-    if hashlib.sha256(content[: card.model_bytes]).hexdigest() != card.model_sha256:
-        raise ModelFileError("was changed after it was exported (checksum differs); export again")
+    card.check_model(content)
     return card
 
 
