@@ -21,6 +21,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from fmx_export.canonical import sort_by_need
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -237,9 +239,7 @@ class _Builder:
         del self._graph.node[:]
         self._graph.node.extend(new)
         del self._graph.value_info[:]
-        used = {name for node in new for name in node.input}
-        for constant in [item for item in self._graph.initializer if item.name not in used]:
-            self._graph.initializer.remove(constant)
+        sort_by_need(self._graph)  # and so without the constants that nothing reads any more
 
 
 def _only_reader(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:
