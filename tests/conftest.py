@@ -54,6 +54,7 @@ def begin(few: Splits) -> Callable[..., Run]:
             recipes.get("baseline"),
             few.train,
             polarity=fashion_mnist.POLARITY,
+            subject=fashion_mnist.SUBJECT,
             epochs=epochs,
             seed=seed,
         )

@@ -133,7 +133,8 @@ def _pixel(spec: InputSpec) -> str:
 
 def _pictures(spec: InputSpec) -> str:
     size = f"{_COLOURS[spec.channels]} {spec.width}x{spec.height}"
-    return f"{size}, others are {_RESIZE[spec.resize]}; {_POLARITY[spec.polarity]}"
+    words = f"{size}, others are {_RESIZE[spec.resize]}; {_POLARITY[spec.polarity]}"
+    return f"{words}; in photographs the garment is found" if spec.subject == "garment" else words
 
 
 def _tensor(tensor: Tensor) -> str:

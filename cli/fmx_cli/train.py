@@ -35,6 +35,7 @@ def begin(
         recipe,
         fashion_mnist.load(data_dir).train,
         polarity=fashion_mnist.POLARITY,
+        subject=fashion_mnist.SUBJECT,
         epochs=epochs,
         seed=seed,
     )

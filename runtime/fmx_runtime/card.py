@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,6 +58,8 @@ class InputSpec:
             colour; ``stretch`` does not keep it.
         polarity: ``light-on-dark`` when the network knows only light things on a dark ground, so
             that pictures with a light border are inverted; ``any`` leaves them alone.
+        subject: ``garment`` when the network knows only garments cut out on a black ground, so that
+            the garment in a photograph is found first; ``whole`` shows it the whole picture.
     """
 
     height: int
@@ -67,11 +70,14 @@ class InputSpec:
     offset: float
     resize: Literal["fit", "stretch"]
     polarity: Literal["light-on-dark", "any"]
+    subject: Literal["whole", "garment"] = "whole"
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no picture can have."""
+        """Refuse sizes that no picture can have, and values that no tensor should."""
         if self.height < 1 or self.width < 1:
             raise ModelFileError(f"input size {self.width}x{self.height} is not positive")
+        if not (math.isfinite(self.scale) and math.isfinite(self.offset)):
+            raise ModelFileError(f"input scale {self.scale} or offset {self.offset} is no number")
 
     @property
     def shape(self) -> tuple[int, int, int]:

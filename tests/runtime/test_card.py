@@ -54,7 +54,7 @@ SMALL_TEXT = (
     '"card_sha256":"CHECKSUM",'
     '"golden":null,'
     '"input":{"channels":1,"dtype":"uint8","height":28,"offset":-1.0,"polarity":"light-on-dark",'
-    '"resize":"fit","scale":0.1,"width":20},'
+    '"resize":"fit","scale":0.1,"subject":"whole","width":20},'
     '"labels":["T-shirt/top","Schuh, \\"größer\\""],'
     '"model_bytes":12,"model_sha256":"d3","name":"small","output":"probabilities",'
     '"precision":"int8",'
@@ -62,6 +62,12 @@ SMALL_TEXT = (
     '"keras_digest":"d2","recipe":"baseline","seed":3,"versions":{"keras":"3"}},'
     '"quantization":null,"schema":1,"task":"image-classification"}'
 )
+
+
+def with_checksum(text: str) -> str:
+    """A card's text with the checksum of all the rest in its place."""
+    without = text.replace('"card_sha256":"CHECKSUM",', "")
+    return text.replace("CHECKSUM", hashlib.sha256(without.encode()).hexdigest())
 
 
 def sealed(data: dict[str, Any]) -> str:
@@ -86,7 +92,7 @@ def changed(*path: str, value: Any) -> dict[str, Any]:
 
 
 texts = st.text(max_size=20)
-numbers = st.floats(allow_nan=False)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
 cards = st.builds(
     ModelCard,
     name=texts,
@@ -102,6 +108,7 @@ cards = st.builds(
         offset=numbers,
         resize=st.sampled_from(["fit", "stretch"]),
         polarity=st.sampled_from(["light-on-dark", "any"]),
+        subject=st.sampled_from(["whole", "garment"]),
     ),
     output=st.sampled_from(["probabilities", "logits"]),
     provenance=st.builds(
@@ -155,11 +162,17 @@ def test_round_trip(card: ModelCard) -> None:
 
 def test_text_is_pinned() -> None:
     """The format does not change: this card has this very text, and this text this card."""
-    without = SMALL_TEXT.replace('"card_sha256":"CHECKSUM",', "")
-    expected = SMALL_TEXT.replace("CHECKSUM", hashlib.sha256(without.encode()).hexdigest())
+    expected = with_checksum(SMALL_TEXT)
     assert SMALL.to_json() == expected
     assert ModelCard.from_json(expected) == SMALL
-    assert hashlib.sha256(expected.encode()).hexdigest()[:16] == "5f90f9dbaa53a0e0"
+    assert hashlib.sha256(expected.encode()).hexdigest()[:16] == "68e603461ce3fb59"
+
+
+def test_earlier_texts_are_read() -> None:
+    """Files that were exported before a key came to the format are read as they were meant."""
+    earlier = with_checksum(SMALL_TEXT.replace('"subject":"whole",', ""))
+    assert hashlib.sha256(earlier.encode()).hexdigest()[:16] == "5f90f9dbaa53a0e0"
+    assert ModelCard.from_json(earlier) == SMALL
 
 
 def test_layout_of_the_text_does_not_matter() -> None:
@@ -241,6 +254,15 @@ def test_a_wrong_value_is_named(path: tuple[str, ...], value: Any) -> None:
     with pytest.raises(ModelFileError, match=rf"^the model card says .* at '{'.'.join(path)}") as e:
         ModelCard.from_json(sealed(changed(*path, value=value)))
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_a_scale_that_is_no_number(value: float) -> None:
+    """A pixel means something finite, in a program and in a file."""
+    with pytest.raises(ModelFileError, match="is no number"):
+        replace(SMALL.input, offset=value)
+    with pytest.raises(ModelFileError, match="is no number"):
+        ModelCard.from_json(sealed(changed("input", "scale", value=value)))
 
 
 @pytest.mark.parametrize("size", [0, -1])

@@ -125,6 +125,7 @@ def test_sizes_shapes_and_classes(splits: Splits) -> None:
 def test_pictures_are_light_on_dark(splits: Splits) -> None:
     """The stated polarity is that of the pictures: their corners are black."""
     assert fashion_mnist.POLARITY == "light-on-dark"
+    assert fashion_mnist.SUBJECT == "garment"
     assert np.median(splits.train.images[:, 0, 0]) == 0
     assert splits.train.images.mean() > 50
 

@@ -31,6 +31,7 @@ __all__ = [
     "CLASS_NAMES",
     "NAME",
     "POLARITY",
+    "SUBJECT",
     "Description",
     "FileFacts",
     "Found",
@@ -42,6 +43,7 @@ __all__ = [
 
 NAME = "fashion-mnist"
 POLARITY: Literal["light-on-dark"] = "light-on-dark"
+SUBJECT: Literal["garment"] = "garment"
 CLASS_NAMES = (
     "T-shirt/top",
     "Trouser",

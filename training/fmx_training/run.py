@@ -82,6 +82,7 @@ def plan(
     train: Dataset,
     *,
     polarity: Literal["light-on-dark", "any"],
+    subject: Literal["whole", "garment"] = "whole",
     epochs: int | None = None,
     seed: int = 0,
 ) -> RunInfo:
@@ -91,6 +92,7 @@ def plan(
         recipe: how to train.
         train: the training pictures; their size becomes the network's input.
         polarity: theirs, see `fmx_runtime.card.InputSpec`.
+        subject: theirs, likewise.
         epochs: instead of the recipe's own number.
         seed: of everything random, 0 or more.
     """
@@ -103,6 +105,7 @@ def plan(
         offset=recipe.offset,
         resize="fit",
         polarity=polarity,
+        subject=subject,
     )
     return RunInfo(
         recipe=recipe,
