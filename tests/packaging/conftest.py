@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -77,25 +78,73 @@ def _install(folder: Path, *what: str | Path) -> None:
     subprocess.run([*install, "--only-binary", ":all:", *what], check=True)
 
 
+def _interpreter(version: str) -> Path | None:
+    """Python of that version: this one, one on PATH, or one of pyenv, which lists nothing there."""
+    if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
+        return Path(sys.executable)
+    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    places = [shutil.which(f"python{version}"), *home.glob(f"versions/{version}.*/bin/python")]
+    for place in filter(None, places):
+        # pyenv's own command on PATH answers only for the versions that are switched on
+        done = subprocess.run(
+            [place, "-c", "import sys, venv; print(*sys.version_info[:2], sep='.')"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.stdout.strip() == version:
+            return Path(place)
+    return None
+
+
+class Devices:
+    """Virtual environments with the runtime's wheel, each made when it is first asked for."""
+
+    def __init__(self, wheel: Path, folder: Path) -> None:
+        """Make them in ``folder``."""
+        self._wheel = wheel
+        self._folder = folder
+
+    def get(self, version: str, interpreter: str) -> Device:
+        """The one with that version of Python and that interpreter.
+
+        ``default`` is what the wheel itself asks for, with onnxruntime; the others are
+        ``tflite-runtime``, and ``none``.
+        """
+        folder = self._folder / f"{version}-{interpreter}"
+        if folder.exists():
+            return Device(folder)
+        python = _interpreter(version)
+        if python is None:
+            pytest.skip(f"Python {version} is not on this machine")
+        subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
+        if interpreter == "default":
+            # the pinned versions are of the Python that the toolkit is developed with
+            pins = ["-c", ROOT / "constraints.txt"] if version == "3.11" else []
+            _install(folder, *pins, f"{self._wheel}[onnx]")
+        else:
+            _install(folder, "--no-deps", self._wheel)
+            older = ["tflite-runtime==2.14.0", "numpy<2"]
+            _install(folder, "pillow", *(["numpy"] if interpreter == "none" else older))
+        return Device(folder)
+
+
 @pytest.fixture(scope="session")
-def device(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Device:
+def devices(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Devices:
+    """Machines of all kinds."""
+    return Devices(wheels.runtime, tmp_path_factory.mktemp("devices"))
+
+
+@pytest.fixture(scope="session")
+def device(devices: Devices) -> Device:
     """The runtime's wheel, installed by pip with what it asks for."""
-    folder = tmp_path_factory.mktemp("device") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    _install(folder, "-c", ROOT / "constraints.txt", f"{wheels.runtime}[onnx]")
-    return Device(folder)
+    return devices.get("3.11", "default")
 
 
 @pytest.fixture(scope="session")
-def old_device(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Device:
+def old_device(devices: Devices) -> Device:
     """The runtime's wheel beside tflite-runtime, as on 32-bit Arm."""
-    if sys.version_info >= (3, 12):
-        pytest.skip("tflite-runtime has no wheels for Python 3.12 and newer")
-    folder = tmp_path_factory.mktemp("old-device") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    _install(folder, "--no-deps", wheels.runtime)
-    _install(folder, "tflite-runtime==2.14.0", "numpy<2", "pillow")
-    return Device(folder)
+    return devices.get("3.11", "tflite-runtime")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fmx_training.dataset import Splits
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+# which interpreter has wheels for which Python, by what pip finds
+INTERPRETERS = [
+    *[(version, "ai-edge-litert") for version in PYTHONS],
+    *[(version, "onnxruntime") for version in PYTHONS],
+    *[(version, "tflite-runtime") for version in ("3.10", "3.11")],
+]
+
+
+@pytest.fixture(scope="module")
+def carried(exported: Path, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the model files and real test pictures, as somebody carries it over."""
+    folder = tmp_path_factory.mktemp("carried")
+    for path in exported.glob("*.int8.*"):
+        shutil.copy(path, folder)
+    (folder / "pictures").mkdir()
+    for index in range(20):
+        picture = Image.fromarray(splits.test.images[index, :, :, 0])
+        picture.save(folder / "pictures" / f"{index:02}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("version", "interpreter"), INTERPRETERS)
+def test_pictures_are_answered(
+    version: str, interpreter: str, devices: Any, carried: Path, splits: Splits
+) -> None:
+    """On each Python, with each interpreter, the wheel's own command answers and proves its file.
+
+    The pictures' true labels are what most answers have to be.
+    """
+    # the wheel asks for the first, and has the second as an extra
+    device = devices.get(version, interpreter if interpreter == "tflite-runtime" else "default")
+    model = f"baseline.int8.{'onnx' if interpreter == 'onnxruntime' else 'tflite'}"
+    done = device.run("fmx-run", "--model", model, "--jsonl", "pictures", cwd=carried)
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    names = [splits.test.class_names[label] for label in splits.test.labels[:20]]
+    right = sum(answer["label"] == name for answer, name in zip(answers, names, strict=True))
+    assert right >= 14
+    done = device.run("fmx-run", "--self-test", "--jsonl", model, cwd=carried)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert result["backend"].startswith(f"{interpreter} ")
+    assert result["verdict"] in {"exact", "within tolerance"}
+
+
+@pytest.mark.parametrize("version", PYTHONS)
+def test_a_missing_interpreter(version: str, devices: Any, carried: Path) -> None:
+    """Without any interpreter, one line names this Python and the command that installs one."""
+    device = devices.get(version, "none")
+    for form, package in (("tflite", "ai-edge-litert"), ("onnx", "onnxruntime")):
+        model = f"baseline.int8.{form}"
+        done = device.run("fmx-run", "--model", model, "pictures/00.png", cwd=carried)
+        assert (done.returncode, done.stdout) == (3, "")
+        (line,) = done.stderr.splitlines()
+        assert f"Python {version}" in line
+        assert f"pip install {package}" in line
