@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import platform
-import sys
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fmx_runtime.errors import BackendError, ModelFileError
@@ -98,7 +96,14 @@ def open_backend(content: bytes, *, backend: BackendName | None, threads: int) -
     installed = available()
     wanted = [backend] if backend else [name for name in choices if name in installed]
     if not wanted or wanted[0] not in installed:
-        raise BackendError(_how_to_install(model_format, backend or choices[0]))
+        from fmx_runtime.remedy import Machine, how_to_install
+
+        here = Machine.here()
+        missing = f"{backend} is not" if backend else f"no interpreter for {model_format} models is"
+        raise BackendError(
+            f"{missing} installed on this machine ({here}): "
+            f"{how_to_install(backend or choices[0], here)}"
+        )
     if model_format == "onnx":
         from fmx_runtime._onnx import OnnxBackend
 
@@ -106,15 +111,3 @@ def open_backend(content: bytes, *, backend: BackendName | None, threads: int) -
     from fmx_runtime._litert import LiteRTBackend
 
     return LiteRTBackend(content, threads=threads, package=wanted[0])
-
-
-def _how_to_install(model_format: ModelFormat, name: BackendName) -> str:
-    """One line for this machine: only 64-bit systems have wheels of ai-edge-litert."""
-    machine, python = platform.machine(), f"Python {sys.version_info[0]}.{sys.version_info[1]}"
-    if name == "ai-edge-litert" and machine.startswith("armv"):
-        name = "tflite-runtime"
-    wheel = "'numpy<2' tflite-runtime" if name == "tflite-runtime" else name
-    return (
-        f"no interpreter for {model_format} models is installed on this machine "
-        f"({machine}, {python}): install one with 'pip install {wheel}'"
-    )
