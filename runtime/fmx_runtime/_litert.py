@@ -11,6 +11,8 @@ import numpy as np
 from fmx_runtime.errors import BackendError, ModelFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from fmx_runtime.backend import BackendName
@@ -52,15 +54,22 @@ class LiteRTBackend:
         self.input_dtype = np.dtype(inputs[0]["dtype"]).name
         self.output_size = int(outputs[0]["shape"][-1])
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
-        scale, zero_point = outputs[0]["quantization"]
-        # float32 holds these small integers exactly
-        self._output_scale, self._output_zero = np.float32(scale), np.float32(zero_point)
+        self._values = _values(outputs[0])
 
     def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
         """See `fmx_runtime.backend.Backend.run`."""
         self._interpreter.set_tensor(self._input, tensor)
         self._interpreter.invoke()
         output: NDArray[Any] = self._interpreter.get_tensor(self._output)[0]
-        if self._output_scale:
-            output = (output.astype(np.float32) - self._output_zero) * self._output_scale
-        return output
+        return output if self._values is None else self._values(output)
+
+
+def _values(details: dict[str, Any]) -> Callable[[NDArray[Any]], NDArray[np.float32]] | None:
+    """What turns the output tensor's integers into numbers; None where they are numbers."""
+    # float32 holds these small integers exactly
+    scale, zero_point = map(np.float32, details["quantization"])
+    if not scale:
+        return None
+    if details["dtype"] == np.uint8:  # a table of the 256 values takes a third of the time
+        return ((np.arange(256, dtype=np.float32) - zero_point) * scale).take
+    return lambda output: (output.astype(np.float32) - zero_point) * scale

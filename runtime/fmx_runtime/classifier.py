@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fmx_runtime.backend import open_backend
 from fmx_runtime.card import ModelCard
 from fmx_runtime.carrier import read_card
-from fmx_runtime.errors import BackendError, ModelFileError
+from fmx_runtime.errors import BackendError, ModelFileError, PictureError
 from fmx_runtime.preprocess import to_pixels, to_tensor
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Classifier", "Prediction", "softmax"]
 
+_FEW_CLASSES = 64  # that many are sorted sooner by Python than by NumPy
 
-@dataclass(frozen=True)
-class Prediction:
+
+class Prediction(NamedTuple):
     """One label and its score, a probability between 0 and 1."""
 
     label: str
@@ -36,7 +38,8 @@ class Prediction:
 class Classifier:
     """Answers pictures with labels, by what one model file says of itself.
 
-    Not thread-safe: TFLite interpreters own one set of tensors. Give each thread its own.
+    Thread-safe: threads that share one take turns at its interpreter, while they read and prepare
+    their pictures at the same time. For more answers a second give each thread its own.
 
     Example:
         >>> classifier = Classifier("baseline.int8.tflite")  # doctest: +SKIP
@@ -44,6 +47,7 @@ class Classifier:
         (Prediction(label='Ankle boot', score=0.98),)
 
     Attributes:
+        path: the file.
         card: the file's model card.
         backend: name and version of the interpreter.
     """
@@ -69,7 +73,8 @@ class Classifier:
         """
         if threads < 1:
             raise ValueError(f"threads must be at least 1. Received: threads={threads}")
-        content = _read(Path(path))
+        self.path = Path(path)
+        content = _read(self.path)
         try:
             self.card = _whole_card(content)
             self._backend = open_backend(content, backend=backend, threads=threads)
@@ -77,6 +82,7 @@ class Classifier:
         except (ModelFileError, BackendError) as error:
             raise type(error)(f"'{path}': {error}") from error
         self.backend = self._backend.name
+        self._turn = threading.Lock()
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities of pictures that already have the network's size.
@@ -96,28 +102,65 @@ class Classifier:
                 f"pixels must be uint8 (n, {', '.join(map(str, spec.shape))}). "
                 f"Received: {pixels.dtype} {pixels.shape}"
             )
-        tensors = np.ascontiguousarray(to_tensor(pixels, spec))
-        run, rows = self._backend.run, np.empty((len(pixels), len(self.card.labels)), np.float32)
-        for index in range(len(pixels)):
-            rows[index] = run(tensors[index : index + 1])
-        return softmax(rows) if self.card.output == "logits" else rows
+        rows = np.empty((len(pixels), len(self.card.labels)), np.float32)
+        for index, picture in enumerate(np.ascontiguousarray(pixels)):
+            rows[index] = self._answer(picture)
+        return rows
 
     def classify(self, picture: Picture, top_k: int = 3) -> tuple[Prediction, ...]:
         """The most probable labels of one picture, best first.
 
         Args:
             picture: a path, an encoded file's bytes, a Pillow image, or a uint8 array ``(h, w)``,
-                ``(h, w, 1)`` or ``(h, w, 3)`` of any size.
+                ``(h, w, 1)`` or ``(h, w, 3)`` of any size, values 0 to 255.
             top_k: how many labels, at least 1; all of them where there are fewer.
+
+        Returns:
+            Labels and scores; of equally probable ones, those come first that do in the card.
 
         Raises:
             PictureError: the picture cannot be read.
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
-        scores = self.predict(to_pixels(picture, self.card.input)[np.newaxis])[0]
-        best = np.argsort(-scores, kind="stable")[:top_k]
-        return tuple(Prediction(self.card.labels[i], float(scores[i])) for i in best)
+        row = self._answer(to_pixels(picture, self.card.input))
+        labels, scores = self.card.labels, row.tolist()
+        if len(labels) > _FEW_CLASSES:
+            best = np.argsort(-row, kind="stable")[:top_k].tolist()
+        else:
+            best = sorted(range(len(labels)), key=scores.__getitem__, reverse=True)[:top_k]
+        return tuple([Prediction(labels[index], scores[index]) for index in best])
+
+    def classify_batch(
+        self, pictures: Iterable[Picture], top_k: int = 3
+    ) -> list[tuple[Prediction, ...]]:
+        """The most probable labels of each of several pictures, in their order.
+
+        They are answered one after the other, as exported networks take one picture at a time:
+        memory does not grow with their number, but for the answers.
+
+        Args:
+            pictures: each as for `classify`, kinds may be mixed; an array ``(n, h, w, c)`` is n.
+            top_k: see `classify`.
+
+        Raises:
+            PictureError: one of them cannot be read; the message says which. To go on after one,
+                call `classify` for each.
+        """
+        answers = []
+        for index, picture in enumerate(pictures):
+            try:
+                answers.append(self.classify(picture, top_k))
+            except PictureError as error:
+                raise PictureError(f"picture {index}: {error}") from error
+        return answers
+
+    def _answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities, float32 ``(classes,)``, of one picture ``(height, width, channels)``."""
+        tensor = to_tensor(pixels[np.newaxis], self.card.input)
+        with self._turn:
+            row = self._backend.run(tensor)
+        return softmax(row) if self.card.output == "logits" else row
 
 
 def _read(path: Path) -> bytes:
@@ -149,7 +192,7 @@ def _check_match(card: ModelCard, backend: Backend) -> None:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits as probabilities: float32 ``(n, classes)``, each row sums to 1."""
+    """Logits as probabilities: float32, of the same shape; the last axis sums to 1."""
     exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: NDArray[np.float32] = exponents / exponents.sum(axis=-1, keepdims=True)
     return result
