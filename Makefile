@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test lint notebook onnx-speed export-coverage
+.PHONY: help setup demo test lint notebook onnx-speed interpreter-versions export-coverage
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint          ruff, mypy, import rules"
 	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
 	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
+	@echo "make interpreter-versions   docs/interpreter-versions.md: why int8 differs between versions"
 	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
 	@echo "make setup         only the virtual environment in .venv"
 
@@ -44,6 +45,9 @@ notebook: $(READY)
 
 onnx-speed: $(READY)
 	$(BIN)/python tools/onnx_operators.py
+
+interpreter-versions: $(READY)
+	$(BIN)/python tools/interpreter_versions.py
 
 export-coverage: $(READY)
 	$(BIN)/python tools/export_coverage.py $(if $(FAMILY),--only $(FAMILY))
