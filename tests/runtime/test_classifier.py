@@ -4,6 +4,7 @@ import dataclasses
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -122,6 +123,39 @@ def test_as_many_labels_as_asked_for(exported: Path, pictures: Path) -> None:
     assert sorted(item.label for item in every) == sorted(classifier.card.labels)
     for top_k in range(1, 11):
         assert classifier.classify(pictures / "00.png", top_k) == every[:top_k]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_share_a_classifier(name: str, exported: Path, splits: Splits) -> None:
+    """Eight threads that ask one classifier at once each get the answers to their own pictures."""
+    classifier = Classifier(exported / f"baseline.{name}")
+    images = splits.test.images[:400]
+    alone = [classifier.classify(image, 10) for image in images]
+    assert len(set(alone)) > 300
+    order = list(range(400)) * 3
+    random.Random(0).shuffle(order)
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda index: classifier.classify(images[index], 10), order))
+    assert together == [alone[index] for index in order]
+
+
+def test_batches(exported: Path, pictures: Path, splits: Splits) -> None:
+    """A batch has the answers to its pictures, of whatever kinds, in their order."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    paths = sorted(pictures.iterdir())
+    mixed = [paths[0], str(paths[1]), paths[2].read_bytes(), splits.test.images[3]]
+    assert classifier.classify_batch(mixed) == [classifier.classify(path) for path in paths[:4]]
+    whole = classifier.classify_batch(splits.test.images[:4], 1)
+    assert whole == [answer[:1] for answer in classifier.classify_batch(mixed)]
+    assert classifier.classify_batch(iter(paths), 2) == [classifier.classify(x, 2) for x in paths]
+    assert classifier.classify_batch([]) == []
+
+
+def test_a_bad_picture_in_a_batch(exported: Path, pictures: Path) -> None:
+    """It ends the batch, and is named by its place as well as its path."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    with pytest.raises(PictureError, match=r"^picture 1: 'gone\.png' does not exist$"):
+        classifier.classify_batch([pictures / "00.png", "gone.png"])
 
 
 def test_wrong_arguments(exported: Path, pictures: Path) -> None:
