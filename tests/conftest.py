@@ -1,37 +1,56 @@
-"""What tests of several rooms need: the real pictures, and what small runs on them lead to."""
+"""What tests of several rooms need: the real pictures, and what small runs on them lead to.
+
+The runtime's tests also run where there is no TensorFlow to make a model with: there
+``$FMX_PREPARED`` names a folder with one, and with some pictures, see tests/arm. So nothing heavy
+is imported before it is needed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import keras
+import numpy as np
 import pytest
 
-from fmx_runtime.card import Provenance
-from fmx_training import fashion_mnist, recipes
-from fmx_training import run as runs
-from fmx_training.train import train
+from fmx_training.dataset import Dataset, Splits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from fmx_export.bundle import Source
-    from fmx_training.dataset import Splits
+    from fmx_training import fashion_mnist
     from fmx_training.run import Run
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Path | None:
+    """What was made on another machine for the tests on this one, if it was."""
+    given = os.environ.get("FMX_PREPARED")
+    return Path(given) if given else None
 
 
 @pytest.fixture(scope="session")
 def found() -> fashion_mnist.Found:
     """Where the real files lie on this machine; fetched into the user's cache if need be."""
+    from fmx_training import fashion_mnist
+
     return fashion_mnist.find()
 
 
 @pytest.fixture(scope="session")
-def splits(found: fashion_mnist.Found) -> Splits:
-    """The real pictures."""
-    return fashion_mnist.read(found)
+def splits(prepared: Path | None, request: pytest.FixtureRequest) -> Splits:
+    """The real pictures; where they were prepared, a thousand test pictures stand for all."""
+    if prepared:
+        with np.load(prepared / "pictures.npz") as arrays:
+            names = tuple(arrays["class_names"].tolist())
+            few = Dataset("fashion-mnist test", arrays["images"], arrays["labels"], names)
+        return Splits(train=few, validation=few, test=few)
+    from fmx_training import fashion_mnist
+
+    return fashion_mnist.read(request.getfixturevalue("found"))
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +67,8 @@ def few(splits: Splits) -> Splits:
 @pytest.fixture(scope="session")
 def begin(few: Splits) -> Callable[..., Run]:
     """Begins a run on the few pictures: ``begin(folder, epochs=…, seed=…)``."""
+    from fmx_training import fashion_mnist, recipes
+    from fmx_training import run as runs
 
     def begin(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
         info = runs.plan(
@@ -68,6 +89,8 @@ def finished(
     begin: Callable[..., Run], few: Splits, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     """A run of three epochs that was never interrupted."""
+    from fmx_training.train import train
+
     run = begin(tmp_path_factory.mktemp("runs") / "whole")
     train(run, few, report=lambda _: None)
     return run
@@ -76,7 +99,10 @@ def finished(
 @pytest.fixture(scope="session")
 def source(finished: Run) -> Source:
     """The network of the finished run, as the exporter takes it."""
+    import keras
+
     from fmx_export.bundle import Source
+    from fmx_runtime.card import Provenance
 
     return Source(
         model=keras.models.load_model(finished.model_path, compile=False),
@@ -98,15 +124,19 @@ def source(finished: Run) -> Source:
 
 @pytest.fixture(scope="session")
 def exported(
-    source: Source, splits: Splits, few: Splits, tmp_path_factory: pytest.TempPathFactory
+    prepared: Path | None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
+    if prepared:
+        return prepared / "exported"
     from fmx_export import bundle
     from fmx_export.formats import FLOAT32, INT8
 
+    splits: Splits = request.getfixturevalue("splits")
+    few: Splits = request.getfixturevalue("few")
     folder = tmp_path_factory.mktemp("exports") / "baseline"
     bundle.export(
-        source,
+        request.getfixturevalue("source"),
         formats=(*FLOAT32, *INT8),
         calibration=bundle.Calibration(few.train.images[:200], few.train.name, 0),
         held_out=splits.validation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,24 +12,14 @@ import numpy as np
 from fmx_export.errors import PixelRangeError
 from fmx_export.verify import ask_keras
 from fmx_runtime.card import InputSpec
+from fmx_runtime.foreign import RANGES, PixelRange
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from fmx_export.verify import LabelledPictures
 
 __all__ = ["RANGES", "PixelRange", "absorb_rescaling", "input_spec", "stated_range", "try_ranges"]
-
-PixelRange = Literal["0..1", "-1..1", "0..255"]
-"""The values that 0 and 255 become."""
-
-RANGES: Mapping[PixelRange, tuple[float, float]] = {
-    "0..1": (1 / 255, 0.0),
-    "-1..1": (1 / 127.5, -1.0),
-    "0..255": (1.0, 0.0),
-}
-"""Scale and offset of each range."""
 
 _LEAVE_VALUES = ("CenterCrop", "InputLayer", "Random", "Resizing", "ZeroPadding2D")
 """Beginnings of names of layers that may stand first and leave the pixels' values as they are."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -39,6 +38,8 @@ CARD_KEY = "fmx.json"
 Precision = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
 """What weights and activations are stored and computed in; only ``int8`` takes pixels as bytes."""
 
+_LARGEST_SIDE = 16_384
+_LARGEST_VALUE = 1e30
 _CHECKSUM = "card_sha256"
 
 
@@ -76,7 +77,10 @@ class InputSpec:
         """Refuse sizes that no picture can have, and values that no tensor should."""
         if self.height < 1 or self.width < 1:
             raise ModelFileError(f"input size {self.width}x{self.height} is not positive")
-        if not (math.isfinite(self.scale) and math.isfinite(self.offset)):
+        if max(self.height, self.width) > _LARGEST_SIDE:
+            raise ModelFileError(f"input sides above {_LARGEST_SIDE} pixels are refused")
+        # so that no value of a pixel overflows float32
+        if not (abs(self.scale) <= _LARGEST_VALUE and abs(self.offset) <= _LARGEST_VALUE):
             raise ModelFileError(f"input scale {self.scale} or offset {self.offset} is no number")
 
     @property
@@ -210,7 +214,8 @@ class ModelCard:
         Raises:
             ModelFileError: its checksum differs.
         """
-        if hashlib.sha256(content[: self.model_bytes]).hexdigest() != self.model_sha256:
+        model = content[: max(0, self.model_bytes)]
+        if not model or hashlib.sha256(model).hexdigest() != self.model_sha256:
             raise ModelFileError(
                 "was changed after it was exported (checksum differs); export again"
             )

@@ -1,4 +1,4 @@
-"""Where the model card lies in a model file, read with nothing but the standard library.
+"""A model file's bytes, and where the card lies in them; with nothing but the standard library.
 
 - TFLite: the entry ``fmx.json`` of the ZIP archive that follows the flatbuffer.
 - ONNX: the property ``fmx.json`` among the ``metadata_props`` of the ``ModelProto``.
@@ -10,6 +10,8 @@ card is read first, and its checksum decides whether an interpreter sees the fil
 from __future__ import annotations
 
 import io
+import itertools
+import stat
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -19,14 +21,52 @@ from fmx_runtime.errors import ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-__all__ = ["read_card"]
+__all__ = ["find_card", "read_card", "read_model"]
+
+_LARGEST_BYTES = 1 << 30  # the largest of the usual classifiers, VGG19 in float32, has half of that
+
+_SNIFFED_BYTES = 8
+_NO_MODEL = "neither a TFLite nor an ONNX model"
 
 # numbers in onnx.proto: ModelProto.metadata_props, and key and value of its StringStringEntryProto
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 # protobuf's wire types, and how many bytes those of a fixed size have
 _VARINT, _DELIMITED = 0, 2
 _FIXED_BYTES = {1: 8, 5: 4}
+_VARINT_BYTES = 10  # for 64 bits
+_MOST_FIELDS = 100_000  # of a message: read in a tenth of a second; an exported model has a dozen
+
+
+def read_model(path: Path) -> bytes:
+    """A model file's content.
+
+    Raises:
+        ModelFileError: it is missing, may not be read, is no regular file, too large, or neither
+            a TFLite nor an ONNX model; of such ones no more than the first bytes are read.
+    """
+    try:
+        status = path.stat()
+        # a device or a pipe may have no end, or no beginning; of a folder the system says it
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise ModelFileError(f"model '{path}' is no regular file, but a device or a pipe")
+        with path.open("rb") as file:
+            start = file.read(_SNIFFED_BYTES)
+            if sniff(start) is None:
+                raise ModelFileError(f"'{path}': {_NO_MODEL}")
+            if status.st_size > _LARGEST_BYTES:
+                raise ModelFileError(
+                    f"model '{path}' has {status.st_size} bytes, at most {_LARGEST_BYTES} are read"
+                )
+            file.seek(0)
+            return file.read()
+    except FileNotFoundError as error:
+        raise ModelFileError(f"model '{path}' does not exist") from error
+    except OSError as error:
+        raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
+    except MemoryError as error:
+        raise ModelFileError(f"model '{path}' does not fit into the memory") from error
 
 
 def read_card(content: bytes) -> str:
@@ -38,28 +78,44 @@ def read_card(content: bytes) -> str:
     Raises:
         ModelFileError: neither a TFLite nor an ONNX model, a damaged one, or one without a card.
     """
+    card = find_card(content)
+    if card is None:
+        raise ModelFileError(
+            "carries no model card: it is cut off, or was not written by 'fmx export'; export "
+            "again, or name the classes of a model from elsewhere with 'fmx-run --labels FILE'"
+        )
+    return card
+
+
+def find_card(content: bytes) -> str | None:
+    """As `read_card`, but None for a model without one.
+
+    Whatever the bytes are, neither memory nor time grows faster than their number.
+    """
     model_format = sniff(content)
     if model_format is None:
-        raise ModelFileError("neither a TFLite nor an ONNX model")
+        raise ModelFileError(_NO_MODEL)
     try:
         card = _from_zip(content) if model_format == "tflite" else _from_protobuf(content)
-        if card is not None:
-            return card.decode("utf-8")
+        return None if card is None else card.decode("utf-8")
     # zipfile meets damaged archives with many kinds, NotImplementedError and zlib.error among them
     except Exception as error:
         raise ModelFileError(
             "is damaged: its model card cannot be read; copy the file anew, or export again"
         ) from error
-    raise ModelFileError(
-        "carries no model card: it is cut off, or was not written by 'fmx export'; export again"
-    )
 
 
 def _from_zip(content: bytes) -> bytes | None:
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return None
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.read(CARD_KEY) if CARD_KEY in archive.namelist() else None
+        if CARD_KEY not in archive.namelist():
+            return None
+        entry = archive.getinfo(CARD_KEY)
+        # a stored card is no larger than the file, while a compressed one could fill the memory
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError("it is compressed, as 'fmx export' writes none")
+        return archive.read(entry)
 
 
 def _from_protobuf(content: bytes) -> bytes | None:
@@ -75,7 +131,11 @@ def _from_protobuf(content: bytes) -> bytes | None:
 def _delimited_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Number and content of each field of a protobuf message that states its length."""
     at = 0
-    while at < len(message):
+    for count in itertools.count():
+        if at == len(message):
+            return
+        if count == _MOST_FIELDS:
+            raise ValueError("it has too many fields")
         tag, at = _varint(message, at)
         number, wire_type = tag >> 3, tag & 7
         if wire_type == _VARINT:
@@ -95,8 +155,10 @@ def _delimited_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:
     """The number that begins at ``at``, seven bits a byte, and where it ends."""
-    value = shift = 0
-    while message[at] & 0x80:
-        value |= (message[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return value | message[at] << shift, at + 1
+    value = 0
+    for index in range(_VARINT_BYTES):
+        byte = message[at + index]
+        value |= (byte & 0x7F) << 7 * index
+        if byte < 0x80:  # noqa: PLR2004
+            return value, at + index + 1
+    raise ValueError("a number has no end")

@@ -10,17 +10,18 @@ import numpy as np
 
 from fmx_runtime.backend import open_backend
 from fmx_runtime.card import ModelCard
-from fmx_runtime.carrier import read_card
+from fmx_runtime.carrier import read_card, read_model
 from fmx_runtime.errors import BackendError, ModelFileError, PictureError
 from fmx_runtime.preprocess import to_pixels, to_tensor
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from fmx_runtime.backend import Backend, BackendName
+    from fmx_runtime.foreign import PixelRange
     from fmx_runtime.preprocess import Picture
 
 __all__ = ["Classifier", "Prediction", "softmax"]
@@ -58,13 +59,18 @@ class Classifier:
         *,
         backend: BackendName | None = None,
         threads: int = 1,
+        labels: Sequence[str] | None = None,
+        pixels: PixelRange | None = None,
     ) -> None:
         """Open a model file, check that it is whole, and make it ready to answer.
 
         Args:
-            path: a ``.tflite`` or ``.onnx`` file written by ``fmx export``.
+            path: a ``.tflite`` or ``.onnx`` file written by ``fmx export``, or any other one of a
+                classifier, if ``labels`` are given.
             backend: the interpreter; None takes the first installed one that fits.
             threads: for one inference; small networks are fastest with 1.
+            labels: of a model that carries no card, which is tried in a process of its own first.
+            pixels: what 0 and 255 become for such a model, see `fmx_runtime.foreign.describe`.
 
         Raises:
             ModelFileError: missing, no model, damaged, without a card, or the card does not
@@ -74,10 +80,19 @@ class Classifier:
         if threads < 1:
             raise ValueError(f"threads must be at least 1. Received: threads={threads}")
         self.path = Path(path)
-        content = _read(self.path)
+        content = read_model(self.path)
         try:
-            self.card = _whole_card(content)
-            self._backend = open_backend(content, backend=backend, threads=threads)
+            if labels is None:
+                self.card = _whole_card(content)
+            else:
+                from fmx_runtime.foreign import describe
+
+                self.card = describe(
+                    content, labels=labels, pixels=pixels, backend=backend, threads=threads
+                )
+            # what follows the model is not covered by its checksum
+            model = content[: self.card.model_bytes]
+            self._backend = open_backend(model, backend=backend, threads=threads)
             _check_match(self.card, self._backend)
         except (ModelFileError, BackendError) as error:
             raise type(error)(f"'{path}': {error}") from error
@@ -161,15 +176,6 @@ class Classifier:
         with self._turn:
             row = self._backend.run(tensor)
         return softmax(row) if self.card.output == "logits" else row
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelFileError(f"model '{path}' does not exist") from error
-    except OSError as error:
-        raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
 
 
 def _whole_card(content: bytes) -> ModelCard:

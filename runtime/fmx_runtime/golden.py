@@ -49,7 +49,10 @@ def decode(golden: Golden, shape: tuple[int, int, int]) -> tuple[NDArray[Any], N
         ModelFileError: the vectors are damaged.
     """
     try:
-        raw = zlib.decompress(base64.b64decode(golden.pixels, validate=True))
+        packed = base64.b64decode(golden.pixels, validate=True)
+        # a little that is packed may be without end when it is unpacked
+        most = len(golden.outputs) * shape[0] * shape[1] * shape[2] + 1
+        raw = zlib.decompressobj().decompress(packed, most)
         pixels = np.frombuffer(raw, np.uint8).reshape(len(golden.outputs), *shape)
         return pixels, np.array(golden.outputs, np.float32)
     except (binascii.Error, zlib.error, ValueError) as error:

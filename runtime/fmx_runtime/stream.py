@@ -104,7 +104,6 @@ def _shared_out(
 
 def _begin(classifier: Classifier, top_k: int) -> None:
     """Called once in each worker, which has its own copy of the interpreter."""
-    import multiprocessing
     import signal
     import threading
 
@@ -113,8 +112,16 @@ def _begin(classifier: Classifier, top_k: int) -> None:
     # Ctrl-C is for the process that handed the work out, and a worker ends when that one does
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if parent := multiprocessing.parent_process():
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 _work: tuple[Classifier, int]

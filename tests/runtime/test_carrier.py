@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import time
+import tracemalloc
 import zipfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -11,11 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fmx_runtime.card import CARD_KEY, ModelCard
-from fmx_runtime.carrier import read_card
+from fmx_runtime.carrier import find_card, read_card, read_model
 from fmx_runtime.errors import ModelFileError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
@@ -63,8 +64,9 @@ def test_a_model_without_a_card(name: str, exported: Path) -> None:
     """A model as the converter made it is said to have none, with a remedy."""
     content = (exported / f"baseline.{name}").read_bytes()
     model = content[: ModelCard.from_json(read_card(content)).model_bytes]
-    with pytest.raises(ModelFileError, match=r"carries no model card.*export again"):
+    with pytest.raises(ModelFileError, match=r"carries no model card.*export again.*--labels FILE"):
         read_card(model)
+    assert find_card(model) is None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,6 +105,62 @@ def test_no_cut_off_card_goes_unnoticed(name: str, exported: Path) -> None:
     for end in range(card.model_bytes, len(content)):
         with pytest.raises(ModelFileError):
             ModelCard.from_json(read_card(content[:end]))
+
+
+def test_a_compressed_card_is_not_unpacked(exported: Path) -> None:
+    """A card that would fill the memory is refused before it does."""
+    content = (exported / "baseline.int8.tflite").read_bytes()
+    buffer = io.BytesIO(content[: ModelCard.from_json(read_card(content)).model_bytes])
+    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(CARD_KEY, b" " * (32 << 20))
+    bomb = buffer.getvalue()
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match="is damaged: its model card cannot be read"):
+            read_card(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 2 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"\x80" * 4_000_000, b"\x08\x01" * 4_000_000, b"\x72\x80\x89\x7a" + b"\x08\x01" * 1_000_000],
+)
+def test_fields_without_an_end(tail: bytes) -> None:
+    """A number of millions of bytes, and millions of fields, are given up soon."""
+    start = time.monotonic()
+    with pytest.raises(ModelFileError, match="is damaged: its model card cannot be read"):
+        read_card(b"\x08\x08" + tail)
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_read_whole(name: str, exported: Path, tmp_path: Path) -> None:
+    """What is read is what is there, through links too."""
+    link = tmp_path / "link"
+    link.symlink_to(exported / f"baseline.{name}")
+    assert read_model(link) == link.read_bytes()
+
+
+def test_what_is_not_read(tmp_path: Path, exported: Path) -> None:
+    """Devices, pipes, other files and those that are too large are refused by name, unread."""
+    fifo, picture, huge = tmp_path / "fifo", tmp_path / "x.tflite", tmp_path / "huge.onnx"
+    os.mkfifo(fifo)
+    picture.write_bytes(b"\x89PNG" + bytes(100))
+    huge.write_bytes((exported / "baseline.int8.onnx").read_bytes())
+    os.truncate(huge, 1 << 40)
+    for path, message in (
+        (fifo, "is no regular file, but a device or a pipe"),
+        (Path("/dev/zero"), "is no regular file, but a device or a pipe"),
+        (tmp_path, "cannot be read: Is a directory"),
+        (tmp_path / "gone", "does not exist"),
+        (picture, "neither a TFLite nor an ONNX model"),
+        (huge, "has 1099511627776 bytes, at most 1073741824 are read"),
+    ):
+        with pytest.raises(ModelFileError, match=message) as caught:
+            read_model(path)
+        assert f"'{path}'" in str(caught.value)
 
 
 @given(st.sampled_from([b"\x1c\x00\x00\x00TFL3", b"\x08", b"\x12", b"\x1a", b""]), st.binary())

@@ -49,7 +49,7 @@ def test_memory_layout_does_not_matter() -> None:
         {"pixels": "ä"},
         {"pixels": "AAAA"},
         {"pixels": ""},
-        {"pixels": golden.encode(PIXELS, OUTPUTS).pixels[:-8]},
+        {"pixels": golden.encode(PIXELS, OUTPUTS).pixels[:-16]},
         {"pixels": golden.encode(PIXELS[:1], OUTPUTS).pixels},
         {"outputs": ()},
         {"outputs": ((0.1, 0.9), (1.0,))},

@@ -1,0 +1,71 @@
+"""With tflite-runtime 2.14, as on 32-bit Raspberry Pi OS: its kernels round alike everywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from fmx_runtime import Classifier
+from fmx_runtime.self_test import self_test
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fmx_runtime.card import InputSpec
+
+BACKEND = "tflite-runtime"
+
+
+@pytest.fixture(scope="module")
+def here(prepared: Path | None) -> Path:
+    """The prepared folder."""
+    if prepared is None:
+        pytest.skip("only on a device, which 'make test-arm64' or 'make test-armhf' emulates")
+    return prepared
+
+
+def test_int8_answers_are_the_same_bits(here: Path) -> None:
+    """500 real pictures have the very probabilities that x86 gives with this interpreter."""
+    with np.load(here / "old_answers.npz") as arrays:
+        expected = arrays["int8.tflite"]
+    with np.load(here / "pictures.npz") as arrays:
+        images = arrays["images"]
+    path = here / "exported" / "baseline.int8.tflite"
+    classifier = Classifier(path, backend=BACKEND)
+    assert classifier.backend == "tflite-runtime 2.14.0"
+    assert np.array_equal(classifier.predict(images), expected)
+
+
+def test_float_answers_are_near(here: Path) -> None:
+    """The float file's are those of the newer interpreter on x86, to rounding."""
+    with np.load(here / "answers.npz") as arrays:
+        expected = arrays["float32.tflite"]
+    with np.load(here / "pictures.npz") as arrays:
+        images = arrays["images"]
+    path = here / "exported" / "baseline.float32.tflite"
+    answers = Classifier(path, backend=BACKEND).predict(images)
+    assert np.abs(answers - expected).max() < 2e-6
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_a_file_proves_itself(precision: str, here: Path) -> None:
+    """The files' own pictures are answered within tolerance."""
+    path = here / "exported" / f"baseline.{precision}.tflite"
+    assert self_test(Classifier(path, backend=BACKEND)).verdict != "wrong"
+
+
+def test_pixels(here: Path, digests: Callable[[Path, InputSpec], dict[str, str]]) -> None:
+    """PNG pictures of the network's own size are the same bytes with this Pillow too.
+
+    Other pictures are resized, and photographs decoded, by whatever version of Pillow there is.
+    """
+    card = Classifier(here / "exported" / "baseline.int8.tflite", backend=BACKEND).card
+    expected = json.loads((here / "digests.json").read_text("utf-8"))
+    found = digests(here, card.input)
+    assert found.keys() == expected.keys()
+    same = {name for name in expected if found[name] == expected[name]}
+    assert same >= {f"{index:02}.png gray" for index in range(60)}

@@ -1,0 +1,78 @@
+"""The host's side: the runtime's own tests, and the comparison, on an emulated device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[2]
+ALL = ["tests/runtime", "tests/arm/device"]
+COMPARISON = ["tests/arm/device"]
+LEFT_OUT = {
+    "test_hostile_models.py": "minutes of mutated files, to which no processor matters",
+    "test_hostile_pictures.py": "likewise",
+    "test_foreign.py": "its models are made by Keras, which is not on the device",
+}
+OLD = ["tests/arm/device/test_old_interpreter.py"]
+# by device and processor: which Python, and which tests
+DEVICES = {
+    "arm64": {
+        "cortex-a76": ("bin", ALL),
+        "cortex-a72": ("bin", COMPARISON),
+        "cortex-a53": ("old/bin", OLD),
+    },
+    "armhf": {"cortex-a7": ("bin", OLD)},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(
+    device: Path, prepare: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[subprocess.Popen[bytes], Path]]]:
+    """The tests on each processor, begun at the same time."""
+    prepared = prepare()
+    begun = {}
+    for cpu, (python, tests) in DEVICES[device.name].items():
+        log = tmp_path_factory.mktemp("logs") / f"{cpu}.txt"
+        ignored = [f"--ignore=tests/runtime/{name}" for name in LEFT_OUT]
+        command = [device / python / "python", "-m", "pytest", "-p", "no:cacheprovider", "-rs"]
+        with log.open("wb") as stream:
+            begun[cpu] = (
+                subprocess.Popen(
+                    [*command, "--durations=10", *ignored, *tests],
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    cwd=ROOT,
+                    env=os.environ | {"FMX_CPU": cpu, "FMX_PREPARED": str(prepared)},
+                ),
+                log,
+            )
+    yield begun
+    for process, _ in begun.values():
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a76", "cortex-a72", "cortex-a53", "cortex-a7"])
+def test_a_processor(
+    cpu: str,
+    runs: dict[str, tuple[subprocess.Popen[bytes], Path]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """All tests pass on that processor; none is left out without being named."""
+    if cpu not in runs:
+        pytest.skip("a processor of the other device")
+    process, log = runs[cpu]
+    code = process.wait()
+    report = log.read_text("utf-8", "replace")
+    with capsys.disabled():
+        sys.stdout.write(f"\n{cpu}: {report.strip().splitlines()[-1].strip('= ')}\n")
+    assert code == 0, report
