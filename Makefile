@@ -6,15 +6,18 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test lint notebook onnx-speed interpreter-versions export-coverage
+.PHONY: help setup demo test test-arm64 test-armhf lint notebook onnx-speed bench-runtime interpreter-versions export-coverage
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
 	@echo "make demo FULL=1   the same, trained to the end"
 	@echo "make test          all tests"
+	@echo "make test-arm64    the runtime's tests on an emulated 64-bit Arm: Raspberry Pi 4 and 5"
+	@echo "make test-armhf    the same on a 32-bit one, with tflite-runtime"
 	@echo "make lint          ruff, mypy, import rules"
 	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
 	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
+	@echo "make bench-runtime   docs/runtime-speed.md: what the runtime costs beside the interpreter"
 	@echo "make interpreter-versions   docs/interpreter-versions.md: why int8 differs between versions"
 	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
 	@echo "make setup         only the virtual environment in .venv"
@@ -33,6 +36,10 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/pytest
 
+test-arm64 test-armhf: test-%: $(READY)
+	tools/emulated-python.sh $* build/$*
+	FMX_DEVICE=$(CURDIR)/build/$* $(BIN)/pytest -q tests/arm
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,6 +52,9 @@ notebook: $(READY)
 
 onnx-speed: $(READY)
 	$(BIN)/python tools/onnx_operators.py
+
+bench-runtime: $(READY)
+	$(BIN)/python tools/bench_runtime.py
 
 interpreter-versions: $(READY)
 	$(BIN)/python tools/interpreter_versions.py

@@ -105,7 +105,7 @@ find "$folder/qemu" -type f ! -path "$emulator" -delete # the other 40 processor
 
 if [[ $architecture == arm64 ]]; then
     wheels "$packages" "${platforms[@]}" -- -c "$here/constraints.txt" \
-        numpy pillow ai-edge-litert onnxruntime onnx "${tests[@]}"
+        numpy pillow ai-edge-litert onnxruntime onnx watchdog opencv-python-headless "${tests[@]}"
     wheels "$folder/old/packages" "${platforms[@]}" -- tflite-runtime==2.14.0 'numpy<2' pillow
     command_of "$folder" "$emulator"
     command_of "$folder/old" "$emulator" -E PYTHONPATH="$folder/old/packages:$here/runtime"

@@ -88,5 +88,5 @@ def _refused(path: Path, error: OSError) -> OutputError:
     if isinstance(error, FileExistsError):  # of a folder that could not be made
         reason = "it is a file, not a folder"
     return OutputError(
-        f"cannot write to '{path}': {reason}; choose another folder with -o, or make room there"
+        f"cannot write to '{path}': {reason}; choose another place, or make room there"
     )

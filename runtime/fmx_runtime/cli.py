@@ -1,55 +1,99 @@
-"""``fmx-run``: pictures in, labels and scores out; with ``--self-test``, models in, verdicts out.
+"""``fmx-run``: pictures in, labels and scores out; or models in, and what they are and can do out.
 
-Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 a model or its interpreter.
+Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 a model or its interpreter; 130 and
+143 for Ctrl-C and SIGTERM, but 0 where they are how the work ends: with ``--watch`` and
+``--camera``.
+
+Whatever takes time to import is imported where it is used, so that Ctrl-C meets ``main``.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import io
-import json
+import contextlib
+import itertools
 import os
 import sys
-import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fmx_runtime.backend import BackendName
 from fmx_runtime.errors import FmxError, ModelFileError, PictureError
-from fmx_runtime.pictures import expand
-from fmx_runtime.quiet import native_stderr_silenced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from fmx_runtime.classifier import Prediction
-    from fmx_runtime.self_test import SelfTest
+    from fmx_runtime.classifier import Classifier
+    from fmx_runtime.output import Answer
+    from fmx_runtime.questions import Question
 
 __all__ = ["main"]
 
-_PLACES = ("*.int8.tflite", "exports/*/*.int8.tflite")
+_PHOTO = {"auto": None, "always": True, "never": False}
+_SIGNALS = 128
+"""An exit code says by this and its number which signal it was, as shells do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if not (options.files or options.self_test):
-        parser.error("the following arguments are required: PICTURE")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # names of files need not be text; the escape for what is none is valid in JSON too
-        sys.stdout.reconfigure(errors="backslashreplace")
+    received: list[int] = []
+    try:
+        with _signals_raising(received):
+            return _main(_options(arguments))
+    except KeyboardInterrupt:
+        return _SIGNALS + received[0] if received else 130
+    except Exception:
+        # in the middle of an import, KeyboardInterrupt becomes another exception
+        if received:
+            return _SIGNALS + received[0]
+        raise
+
+
+class _UsageError(FmxError):
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def _signals_raising(received: list[int]) -> Iterator[None]:
+    """Have SIGTERM end the work as Ctrl-C does, and note which of the two came."""
+    import signal
+
+    def interrupt(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    usual: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    # one that is ignored, as in the background, stays so
+    ours = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+    try:
+        for number in ours:
+            signal.signal(number, interrupt)
+    except ValueError:  # a program may call this in a thread, where there are no signals
+        ours = []
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, usual[number])
+
+
+def _main(options: argparse.Namespace) -> int:
+    import warnings
+
+    from fmx_runtime.quiet import native_stderr_silenced
+
     try:
         with native_stderr_silenced(), warnings.catch_warnings():
-            code = _run(options)
-            print(end="", flush=True)
-            return code
+            _silence_pillow()
+            return _run(options)
     except FmxError as error:
         _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        if options.watch or options.camera:
+            return 0
+        raise
     except OSError as error:
         # nothing more can be written, and Python would try once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,148 +103,295 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _silence_pillow() -> None:
+    """Keep off what it remarks on odd pictures besides reading or refusing them."""
+    import logging
+    import warnings
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
 def _complain(message: object) -> None:
     """One line on stderr, where there is one."""
+    from fmx_runtime.output import printable
+
     if sys.stderr is not None:
-        print("fmx-run:", *str(message).splitlines(), file=sys.stderr)
+        print("fmx-run:", printable(str(message)), file=sys.stderr)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What is asked for; wrong usage ends the process."""
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if problem := _problem(options):
+        parser.error(problem)
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+    from typing import get_args
+
+    from fmx_runtime.backend import BackendName
+
     parser = argparse.ArgumentParser(
         prog="fmx-run",
         usage="%(prog)s [option ...] PICTURE [PICTURE ...]\n"
-        "       %(prog)s --self-test [option ...] [MODEL ...]",
+        "       %(prog)s [option ...] --watch DIR | --camera SOURCE\n"
+        "       %(prog)s [option ...] --self-test | --info [MODEL ...]",
         description="Say what is on pictures, with a model exported by fmx.",
         epilog="Without --model: $FMX_MODEL, or else the newest *.int8.tflite in this folder "
-        "or in exports/*/.",
+        "or in exports/*/. Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 the "
+        "model or its interpreter.",
     )
-    parser.add_argument("files", nargs="*", type=Path, metavar="PICTURE", help="file or folder")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="a .tflite or .onnx model")
     parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="PICTURE",
+        help="a file, a folder, a pattern like 'shop/**/*.jpg', or - for the standard input: a "
+        "picture, or paths, one a line or ending in NUL",
+    )
+    what = parser.add_argument_group("other things to do").add_mutually_exclusive_group()
+    what.add_argument("--watch", metavar="DIR", help="answer each new picture in a folder")
+    what.add_argument(
+        "--camera",
+        metavar="SOURCE",
+        help="answer each frame of a camera, by its number, or of a video, by its file or URL",
+    )
+    what.add_argument(
         "--self-test",
         action="store_true",
         help="have models answer the pictures they carry, and say whether each answers as it did "
         "where it was made: exact, within tolerance or wrong",
     )
-    parser.add_argument(
+    what.add_argument(
+        "--info",
+        action="store_true",
+        help="show what models say of themselves, and what would run them here",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--model", metavar="FILE", help="a .tflite or .onnx model")
+    how.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="of a model from elsewhere: the names of its classes, one a line",
+    )
+    how.add_argument(
+        "--pixels",
+        choices=("0..1", "-1..1", "0..255"),
+        help="of a model from elsewhere: the values that a pixel's 0 and 255 become, if it takes "
+        "floats and does not say so itself; write --pixels=-1..1",
+    )
+    how.add_argument("--backend", choices=get_args(BackendName), help="default: what fits")
+    how.add_argument(
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="pictures that are answered at a time, of files and folders (default 1)",
+    )
+    how.add_argument(
+        "--photo",
+        choices=_PHOTO,
+        help="whether pictures are photographs, in which the garment is found first, for models "
+        "of garments (default: as each picture looks)",
+    )
+    how.add_argument(
+        "--save-input", metavar="OUT.png", help="write what the network sees of one picture"
+    )
+    form = parser.add_argument_group("answers")
+    form.add_argument(
         "--top-k", type=_positive, default=1, metavar="N", help="labels per picture (default 1)"
     )
-    parser.add_argument("--threads", type=_positive, default=1, metavar="N", help="default 1")
-    parser.add_argument("--backend", choices=get_args(BackendName), help="default: what fits")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON array")
-    form.add_argument("--jsonl", action="store_true", help="one JSON object a line, as they come")
+    forms = form.add_mutually_exclusive_group()
+    for name, meaning in (
+        ("json", "one JSON array"),
+        ("jsonl", "one JSON object a line"),
+        ("csv", "a table with a head"),
+    ):
+        forms.add_argument(
+            f"--{name}", action="store_const", dest="form", const=name, default="text", help=meaning
+        )
     return parser
 
 
 def _positive(text: str) -> int:
+    import argparse
+
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
 
 
-class _Answer(NamedTuple):
-    """To one picture or model: as JSON, which has an error if that is what it is, and as text."""
+def _problem(options: argparse.Namespace) -> str | None:
+    """What is wrong with the options together."""
+    of_models = options.self_test or options.info
+    live = options.watch is not None or options.camera is not None
+    if not (options.files or of_models or live):
+        return "the following arguments are required: PICTURE"
+    if live and options.files:
+        return "--watch and --camera take no PICTURE"
+    if options.files.count("-") > 1:
+        return "- can be given once: there is one standard input"
+    if (options.pixels and not options.labels) or (options.labels and of_models):
+        return "--labels and --pixels go together, and with pictures: a model has them, or a card"
+    if options.info and options.form == "csv":
+        return "--info has no table: choose --json or --jsonl"
+    if options.save_input is not None and (of_models or live or len(options.files) > 1):
+        return "--save-input takes one PICTURE"
+    if options.save_input is not None and not options.save_input.lower().endswith(".png"):
+        return "--save-input writes a PNG file: end its name in .png"
+    return None
 
-    record: dict[str, Any]
-    line: str
-    exit_code: int = 0
+
+class _Work(NamedTuple):
+    """What there is to do, once it is known that it can be."""
+
+    answers: Iterable[Answer]
+    columns: Sequence[str] = ()
+    total: Callable[[], int | None] | None = None
+    """How many answers there will be, for work whose progress is of interest."""
+    live: bool = False
 
 
 def _run(options: argparse.Namespace) -> int:
-    import logging
+    from fmx_runtime.output import open_output
+    from fmx_runtime.progress import Progress
 
-    # what Pillow remarks on odd pictures besides reading or refusing them
-    warnings.simplefilter("ignore")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    work = _work(options)
     code = 0
-    records = []
-    for answer in _tests(options) if options.self_test else _classifications(options):
-        code = max(code, answer.exit_code)
-        failed = "error" in answer.record
-        if failed:
-            _complain(answer.line)
-        if options.json:
-            records.append(answer.record)
-        elif options.jsonl:
-            print(json.dumps(answer.record, ensure_ascii=False), flush=True)
-        elif not failed:
-            print(answer.line, flush=True)
-    if options.json:
-        print(json.dumps(records, indent=2, ensure_ascii=False))
+    with open_output(options.form, work.columns, live=work.live) as output:
+        shared = sys.stdout.isatty()
+        progress = Progress(sys.stderr if work.total else None, work.total or (lambda: None))
+        try:
+            for answer in work.answers:
+                if shared or answer.error:
+                    progress.clear()
+                output.write(answer)
+                if answer.error:
+                    _complain(answer.error)
+                code = max(code, answer.exit_code)
+                progress.step()
+        finally:
+            progress.end(stay=not shared)
     return code
 
 
-def _default_model() -> Path:
-    """The model to use when none is named."""
-    if named := os.environ.get("FMX_MODEL"):
-        return Path(named)
-    found = [path for pattern in _PLACES for path in Path().glob(pattern) if path.is_file()]
-    if not found:
-        raise ModelFileError(
-            "no model: give one with --model FILE or $FMX_MODEL, "
-            f"or run where there is a {' or '.join(_PLACES)}"
-        )
-    return max(found, key=lambda path: path.stat().st_mtime)
+def _work(options: argparse.Namespace) -> _Work:
+    from fmx_runtime import answers
 
-
-def _classifications(options: argparse.Namespace) -> Iterator[_Answer]:
-    from fmx_runtime.classifier import Classifier
-
-    model = options.model or _default_model()
-    classifier = Classifier(model, backend=options.backend, threads=options.threads)
-    for path in options.files:
-        try:
-            for picture in expand(path):
-                try:
-                    yield _classified(picture, classifier.classify(picture, options.top_k))
-                except PictureError as error:
-                    yield _failed(picture, error)
-        except PictureError as error:
-            yield _failed(path, error)
-
-
-def _classified(path: Path, answer: tuple[Prediction, ...]) -> _Answer:
-    top = [{"label": item.label, "score": round(item.score, 6)} for item in answer]
-    scores = "  ".join(f"{item.label} {item.score:.1%}" for item in answer)
-    return _Answer({"path": str(path), **top[0], "top": top}, f"{path}: {scores}")
-
-
-def _tests(options: argparse.Namespace) -> Iterator[_Answer]:
-    named = [options.model] if options.model else []
-    for path in [*named, *options.files] or [_default_model()]:
-        try:
-            yield _tested(path, _self_test(path, options))
-        except FmxError as error:
-            yield _failed(path, error)
-
-
-def _self_test(path: Path, options: argparse.Namespace) -> SelfTest:
-    from fmx_runtime.classifier import Classifier
-    from fmx_runtime.self_test import self_test
-
-    classifier = Classifier(path, backend=options.backend, threads=options.threads)
-    try:
-        return self_test(classifier)
-    except ModelFileError as error:
-        raise ModelFileError(f"'{path}': {error}") from error
-
-
-def _tested(path: Path, result: SelfTest) -> _Answer:
-    pictures = "1 golden picture" if result.pictures == 1 else f"{result.pictures} golden pictures"
-    facts = [pictures, result.backend]
-    if result.verdict != "exact":
-        other = "" if result.labels_agree else ", other labels on top"
-        facts.append(f"largest difference {result.difference:.2g} of {result.tolerance:.2g}{other}")
-    return _Answer(
-        {"path": str(path), **dataclasses.asdict(result)},
-        f"{path}: {result.verdict} ({', '.join(facts)})",
-        ModelFileError.exit_code if result.verdict == "wrong" else 0,
+    if options.self_test:
+        return _Work(_tests(options), answers.TEST_COLUMNS)
+    if options.info:
+        return _Work(_infos(options))
+    photo = {} if options.photo is None else {"photo": _PHOTO[options.photo]}
+    classifier = _classifier(_model(options), options, **_foreign(options), **photo)
+    top_k = min(options.top_k, len(classifier.card.labels))
+    questions, live = _questions(options), options.camera is not None
+    if options.save_input is not None:
+        questions = [_only(questions)]
+        _save_input(questions[0], classifier, options.save_input, **photo)
+    return _Work(
+        answers.to_pictures(classifier, questions, top_k=top_k, workers=_workers(options)),
+        answers.columns(top_k, frames=live),
+        None if live or options.watch else lambda: _total(options.files),
+        live,
     )
 
 
-def _failed(path: Path, error: FmxError) -> _Answer:
-    return _Answer({"path": str(path), "error": str(error)}, str(error), error.exit_code)
+def _questions(options: argparse.Namespace) -> Iterable[Question]:
+    from fmx_runtime import questions
+
+    if options.watch is not None:
+        if sys.stderr is not None and sys.stderr.isatty() and os.path.isdir(options.watch):  # noqa: PTH112
+            _complain(f"watching '{options.watch}', until Ctrl-C")
+        return questions.watched(options.watch)
+    if options.camera is not None:
+        return questions.filmed(options.camera)
+    return questions.named(options.files)
+
+
+def _model(options: argparse.Namespace) -> str:
+    from fmx_runtime.default_model import default_model
+
+    return options.model or default_model()
+
+
+def _models(options: argparse.Namespace) -> list[str]:
+    """Those that are named, or else the one that would be taken for pictures."""
+    return [*([options.model] if options.model else []), *options.files] or [_model(options)]
+
+
+def _classifier(path: str, options: argparse.Namespace, **how: Any) -> Classifier:
+    from fmx_runtime.classifier import Classifier
+
+    return Classifier(path, backend=options.backend, **how)
+
+
+def _foreign(options: argparse.Namespace) -> dict[str, Any]:
+    """What is said of a model that carries no card."""
+    if not options.labels:
+        return {}
+    from pathlib import Path
+
+    from fmx_runtime.labels import read_labels
+
+    return {"labels": read_labels(Path(options.labels)), "pixels": options.pixels}
+
+
+def _workers(options: argparse.Namespace) -> int:
+    """One where pictures are waited for: several would be given some ahead."""
+    return 1 if options.watch or options.camera else options.threads
+
+
+def _total(names: Sequence[str]) -> int | None:
+    from fmx_runtime.pictures import count
+    from fmx_runtime.questions import STDIN
+
+    return None if STDIN in names else count(names)
+
+
+def _only(questions: Iterable[Question]) -> Question:
+    found = list(itertools.islice(questions, 2))
+    if len(found) > 1:
+        raise _UsageError(f"--save-input takes one picture, not both '{found[0].path}' and others")
+    return found[0]
+
+
+def _save_input(question: Question, classifier: Classifier, path: str, **how: Any) -> None:
+    """Write what the network sees of a picture; one that cannot be read is answered later."""
+    from fmx_runtime.save_input import save_input
+
+    if not isinstance(question.picture, PictureError):
+        with contextlib.suppress(PictureError):
+            save_input(question.picture, classifier.card.input, path, **how)
+
+
+def _tests(options: argparse.Namespace) -> Iterator[Answer]:
+    from fmx_runtime.answers import Failed, Tested
+    from fmx_runtime.self_test import self_test
+
+    for path in _models(options):
+        try:
+            classifier = _classifier(path, options)
+            try:
+                yield Tested(path, self_test(classifier))
+            except ModelFileError as error:
+                raise ModelFileError(f"'{path}': {error}") from error
+        except FmxError as error:
+            yield Failed(path, error)
+
+
+def _infos(options: argparse.Namespace) -> Iterator[Answer]:
+    from fmx_runtime import info
+    from fmx_runtime.answers import Failed
+
+    for path in _models(options):
+        try:
+            yield info.read(path, backend=options.backend, threads=options.threads)
+        except FmxError as error:
+            yield Failed(path, error)
 
 
 if __name__ == "__main__":

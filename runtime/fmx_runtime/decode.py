@@ -2,18 +2,25 @@
 
 Pictures come from strangers. So only still-image formats are opened, recognized by their first
 bytes and never by a name; only regular files are, since a pipe or a device may never end; and what
-decoding would take is reckoned from the header before any memory is used.
+decoding would take is reckoned from the header before any memory is used. Pillow's settings, which
+are the whole process's, stay as they are.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import io
+import logging
 import os
+import re
 import stat
-from typing import TYPE_CHECKING, Any, Literal, Union
+import struct
+import threading
+import warnings
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union
 
 import numpy as np
 from PIL import Image
@@ -22,39 +29,44 @@ from fmx_runtime.errors import PictureError
 from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
     from numpy.typing import NDArray
 
-__all__ = ["MOST_PIXELS", "Picture", "image_format", "open_picture"]
+__all__ = ["MOST_FILE_BYTES", "MOST_PIXELS", "MOST_SIDE", "Picture", "open_picture"]
 
 Picture = Union[str, "os.PathLike[str]", bytes, Image.Image, "NDArray[np.uint8]"]
 """A path, an encoded file's bytes, a Pillow image, or a uint8 array (h, w) or (h, w, 1 or 3)."""
 
-MOST_PIXELS = 100_000_000
-"""Larger pictures are refused."""
+MOST_PIXELS = 1 << 27
+"""Larger pictures are refused: 134 megapixels, where telephones take 108 at most."""
 
-_MOST_BYTES = 1 << 28  # a quarter of what the smallest Raspberry Pi of today has
-_MOST_FILE_BYTES = 1 << 26
-_STRIP_PIXELS = 1 << 22  # larger pictures are taken in strips of this size, and shrunk
-_LEAST_SIDE = 512  # to which huge pictures may be shrunk before anything else is done
+MOST_SIDE = (1 << 16) - 1
+"""So are wider and higher ones; this is where JPEG ends, too."""
+
+MOST_FILE_BYTES = 1 << 26
+"""So are larger files: 64 MiB."""
+
+_MOST_MEMORY = 1 << 28  # bytes, of the file and all that becomes of it
+_MOST_PIXELS_IN_PYTHON = 1 << 19  # Pillow decodes a few rare kinds in Python, slowly
+_MOST_SCANS = 100  # of a JPEG file, which has 1 to 15, and each may go over the whole picture
+_STRIP_PIXELS = 1 << 20
+_LONG_NAME = 512
+_WEBP_BYTES = 18  # a pixel: libwebp's canvases and work space, what it hands over, and the picture
 
 # by their first bytes; Pillow has a class of that name in a module of that name
 _FORMATS = (
-    (b"\x89PNG\r\n\x1a\n", "Png"),
-    (b"\xff\xd8\xff", "Jpeg"),
-    (b"GIF8", "Gif"),
-    (b"BM", "Bmp"),
-    (b"II*\0", "Tiff"),
-    (b"MM\0*", "Tiff"),
-    (b"P4", "Ppm"),
-    (b"P5", "Ppm"),
-    (b"P6", "Ppm"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "Png"),
+    (re.compile(rb"\xff\xd8\xff"), "Jpeg"),
+    (re.compile(rb"RIFF....WEBPVP8", re.DOTALL), "WebP"),
+    (re.compile(rb"GIF8[79]a"), "Gif"),
+    (re.compile(rb"BM"), "Bmp"),
+    (re.compile(rb"II\*\0|MM\0\*"), "Tiff"),
+    (re.compile(rb"P[1-6f]\s"), "Ppm"),
 )
-_KNOWN = "PNG, JPEG, WebP, GIF, BMP, TIFF or binary PPM"
-_EXIF = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
-_ORIENTATION = 0x0112
+_SAVE_AS = "save it as PNG, JPEG, WebP, GIF, BMP, TIFF or PPM"
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -65,167 +77,396 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Pillow knows one way from each of these
+_DETOURS = {"LAB": "RGB", "HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
+_WHITES = (1, (1 << 8) - 1, (1 << 16) - 1, (1 << 31) - 1, (1 << 32) - 1)
 
-def open_picture(picture: Picture, mode: Literal["L", "RGB"]) -> Image.Image:
+_EXIF = b"Exif\0\0"
+# tags of TIFF, which EXIF is
+_ORIENTATION, _SAMPLE_FORMAT, _BITS, _SAMPLES = 274, 339, 258, 277
+_ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
+_SUBDIRECTORIES = frozenset({34665, 34853, 40965})
+_SHORT = 3
+_ONE_BYTE_TYPES = frozenset({1, 2, 7})
+_MOST_NUMBERS, _MOST_TAG_BYTES = 1 << 18, 1 << 24
+
+
+def open_picture(
+    picture: Picture, mode: Literal["L", "RGB"], detail: int | None = None
+) -> Image.Image:
     """One picture, upright, as 8-bit gray or RGB.
 
-    The first frame of an animation, and the first page of a document, is taken; others are never
-    decoded. Transparency is laid on white. Of 16 bits the upper 8 count; floats are taken as 0 to
-    1 if all are, as 0 to 255 otherwise. Colours are taken as sRGB. A picture of more than 4
-    megapixels is shrunk by a whole factor, to no less than 512 pixels a side.
+    - The first frame of an animation, or the first page of a document, is taken; the others are
+      never decoded.
+    - It is turned and mirrored as EXIF says. Damaged EXIF is no reason to refuse a picture.
+    - What is transparent is laid on white.
+    - Of 16 bits the upper 8 count. Pixels of 32 bits, and floats, do not say what white is: it is
+      the least of 255, 65535, 2^31 - 1 and 2^32 - 1, and of 1 for floats, that no pixel exceeds.
+    - Colours are taken as sRGB whatever profile is embedded.
+    - A picture with more detail than the caller needs is averaged down by a power of two, JPEG
+      files while they are decoded: it takes a fraction of the time and the memory.
 
     Args:
         picture: see `Picture`.
         mode: of the result.
+        detail: pixels that the shorter side keeps at least; None keeps all.
 
     Raises:
         PictureError: no regular file, no picture, a damaged or too large one, or an array of
             another shape or dtype.
     """
     if isinstance(picture, np.ndarray):
-        return _converted(_from_array(picture), mode)
-    if isinstance(picture, Image.Image):
-        return _readable(picture, "the picture", mode)
-    if isinstance(picture, bytes):
-        return _readable(io.BytesIO(picture), "the picture", mode)
-    name = f"'{os.fspath(picture)}'"
-    return _readable(io.BytesIO(_content(picture, name)), name, mode)
-
-
-def image_format(start: bytes) -> str | None:
-    """Which of the formats that are opened a file has, by its first 12 bytes; None if none."""
-    for magic, name in _FORMATS:
-        if start.startswith(magic):
-            return name
-    return "WebP" if start[:4] == b"RIFF" and start[8:12] == b"WEBP" else None
-
-
-def _content(path: str | os.PathLike[str], name: str) -> bytes:
-    """All of a file that has an end."""
+        return _flat(_from_array(picture), mode, detail)
+    source = picture if isinstance(picture, (bytes, Image.Image)) else os.fspath(picture)
     try:
-        # asked before it is opened: to open a pipe may take for ever, and some devices act on it
-        status = os.stat(path)  # noqa: PTH116  half the time of Path.stat, which counts here
-        kind = _kind(status.st_mode)
-        if kind is None and status.st_size <= _MOST_FILE_BYTES:
-            with open(path, "rb", buffering=0) as file:  # noqa: PTH123  likewise
-                return file.read()
-    except FileNotFoundError as error:
-        raise PictureError(f"{name} does not exist") from error
-    except PermissionError as error:
-        raise PictureError(f"{name} may not be read: {error.strerror}") from error
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else str(error)
-        raise PictureError(f"{name}: {said}") from error
-    if kind is None:
-        megabytes = f"{status.st_size / 1e6:,.0f} MB, at most {_MOST_FILE_BYTES / 1e6:,.0f}"
-        raise PictureError(f"{name} is too large a file ({megabytes}): save the picture smaller")
-    raise PictureError(f"{name} is {kind}")
-
-
-def _kind(mode: int) -> str | None:
-    """What a file is that is none to be read, None for a regular one."""
-    if stat.S_ISREG(mode):
-        return None
-    if stat.S_ISDIR(mode):
-        return "a folder, not a picture"
-    if stat.S_ISFIFO(mode):
-        return "a pipe, not a picture: give '-' and send the picture to the standard input"
-    return "a device or a socket, not a picture"
-
-
-def _readable(source: BinaryIO | Image.Image, name: str, mode: str) -> Image.Image:
-    """The picture, decoded, or the reason in one line that names it."""
-    try:
-        image = source if isinstance(source, Image.Image) else _opened(source)
-        if isinstance(source, Image.Image):
-            image.load()
-        return _upright(image, mode)
+        return _upright(_content(source) if isinstance(source, str) else source, mode, detail)
     except PictureError as error:
-        raise PictureError(f"{name} {error}") from error
+        raise PictureError(f"{_name(source)} {error}") from error
     except MemoryError as error:
-        raise PictureError(f"{name} does not fit into this machine's memory") from error
+        raise PictureError(
+            f"{_name(source)} does not fit into the memory: save it smaller"
+        ) from error
     # decoders of broken files raise many kinds, SyntaxError and struct.error among them
     except Exception as error:
         said = "it cannot be decoded"
-        if type(error) is OSError:  # of Pillow, or of the system
+        if type(error) is OSError:  # in Pillow's own words
             said = error.strerror or reason(error)
-        raise PictureError(f"{name} is damaged: {said}") from error
+        raise PictureError(f"{_name(source)} is damaged: {said}: copy or save it again") from error
 
 
-def _opened(file: BinaryIO) -> Image.Image:
-    """The picture in a file: its header is read, the rest is not yet."""
-    start = file.read(12)
-    file.seek(0)
-    form = image_format(start)
-    if form is None:
-        what = "is empty" if not start else f"is no picture that can be read ({_KNOWN})"
-        raise PictureError(what)
+def _name(source: str | bytes | Image.Image) -> str:
+    """A picture as messages call it: on one line, and not endlessly."""
+    if not isinstance(source, str):
+        return "the picture"
+    if len(source) > _LONG_NAME:
+        source = f"{source[:200]}...{source[-200:]}"
+    return f"'{source}'" if source.isprintable() else repr(source)
+
+
+# files
+
+
+def _content(path: str) -> bytes:
+    """All of a file that has an end."""
+    try:
+        # not to wait for somebody to write into a pipe; no terminal shall become this process's
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise PictureError(_why_not(path, error)) from error
+    try:
+        # asked of what is open: the name may lead elsewhere by now
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise PictureError(f"is {_kind(status.st_mode)}")
+        if status.st_size > MOST_FILE_BYTES:
+            raise PictureError(
+                f"is too large a file ({status.st_size / 1e6:,.0f} MB, "
+                f"at most {MOST_FILE_BYTES / 1e6:,.0f}): save the picture smaller"
+            )
+        return _read(descriptor, status.st_size)
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror}: copy it again") from error
+    finally:
+        os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """The first ``size`` bytes, fewer where the file has become shorter."""
+    content = os.read(descriptor, size)
+    while len(content) < size and (more := os.read(descriptor, size - len(content))):
+        content += more
+    return content
+
+
+def _why_not(path: str, error: OSError | ValueError) -> str:
+    """Why a file cannot be opened, and what to do."""
+    if isinstance(error, ValueError):
+        return f"is no name of a file ({reason(error)}): check the name"
+    known = {
+        errno.ENOENT: "does not exist: check the name",
+        errno.ELOOP: "is a link that leads back to itself: name the picture that it should lead to",
+        errno.EACCES: "may not be read: allow it, for example with 'chmod a+r'",
+    }
+    if error.errno == errno.ENXIO:  # a socket, or a device that nothing drives
+        return f"is {_kind(os.stat(path).st_mode)}"  # noqa: PTH116
+    return known.get(error.errno or 0, f"cannot be opened: {error.strerror}: check the name")
+
+
+def _kind(mode: int) -> str:
+    """What a file is that is none to be read, and what to do."""
+    if stat.S_ISDIR(mode):
+        return "a folder, not a picture: name a picture in it"
+    if stat.S_ISFIFO(mode):
+        return "a pipe, not a picture: read it with 'fmx-run - < PIPE'"
+    what = "a socket" if stat.S_ISSOCK(mode) else "a device"
+    return f"{what}, not a picture: name a file"
+
+
+# decoding
+
+
+def _upright(source: bytes | Image.Image, mode: str, detail: int | None) -> Image.Image:
+    """The picture in that mode, turned as its camera says."""
+    with _SILENCE:
+        image = _opened(source, mode, detail) if isinstance(source, bytes) else source
+        image.load()
+        flat = _flat(image, mode, detail)
+        turn = _TURNS.get(_orientation(source, image))
+    return flat if turn is None else flat.transpose(turn)
+
+
+def _opened(content: bytes, mode: str, detail: int | None) -> Any:
+    """The picture in a file, found to be harmless; it is decoded when it is loaded."""
+    form = _form(content)
+    if form == "Jpeg":
+        content = _without_exif(content)
+    elif form == "WebP":  # takes its memory as soon as it is opened
+        _check_webp(content)
+    elif form == "Tiff":
+        _check_tags(content)
+    file = _File(content)
     image = _opener(form)(file)
-    pixels = image.width * image.height
-    if form == "Jpeg":  # decoded at a half, a quarter or an eighth of its size
-        image.draft(None, (_LEAST_SIDE, _LEAST_SIDE))
-    if pixels > MOST_PIXELS or _bytes_to_decode(image, form, pixels) > _MOST_BYTES:
-        raise PictureError(
-            f"is too large to be decoded in little memory ({pixels / 1e6:,.0f} megapixels): "
-            "save it smaller"
-        )
+    size, pixels = image.size, image.width * image.height
+    _check_size(size)
+    memory = len(content) + _work_space(form, image, file)
+    if form == "Jpeg":
+        # to a half, a quarter or an eighth, and without colours for gray
+        image.draft(mode, (detail, detail) if detail else None)
+    one = image.mode in {"1", "L", "P"}
+    _check_memory(memory + image.width * image.height * (1 if one else 4), size)
+    if pixels > _MOST_PIXELS_IN_PYTHON and any(tile[0] in Image.DECODERS for tile in image.tile):
+        raise PictureError(_too_large_for_its_kind(size))
+    file.admit_pixels()
     return image
 
 
+def _form(content: bytes) -> str:
+    """Which of the formats that are opened a file has."""
+    for magic, form in _FORMATS:
+        if magic.match(content):
+            return form
+    if not content:
+        raise PictureError("is empty: copy the picture again")
+    raise PictureError(f"is no picture that can be read: {_SAVE_AS}")
+
+
 @functools.cache
-def _opener(form: str) -> Callable[[BinaryIO], Image.Image]:
-    """Pillow's class of a format: `Image.open` would first import all formats, and try them."""
+def _opener(form: str) -> Callable[[BinaryIO], Any]:
+    """Pillow's class of a format: `Image.open` would first import other formats, and try them."""
     module = importlib.import_module(f"PIL.{form}ImagePlugin")
-    opener: Callable[[BinaryIO], Image.Image] = getattr(module, f"{form}ImageFile")
+    opener: Callable[[BinaryIO], Any] = getattr(module, f"{form}ImageFile")
     return opener
 
 
-def _bytes_to_decode(image: Image.Image, form: str, pixels: int) -> int:
-    """What decoding takes, by what the decoders do; ``pixels`` is before `draft`."""
-    if form == "WebP":  # libwebp's two canvases, what it hands over, and what Pillow makes of it
-        return 16 * pixels
-    deep = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2}.get(image.mode, 4)
-    decoded = deep * image.width * image.height
-    # all coefficients, of 16 bits for each of three channels
-    return decoded + (6 * pixels if "progressive" in image.info else 0)
+class _Silence:
+    """Keeps Pillow's remarks on odd files to itself while any thread decodes one.
 
-
-def _upright(image: Image.Image, mode: str) -> Image.Image:
-    """The picture in that mode, turned as its camera says."""
-    if 0 in image.size:
-        raise PictureError("has no pixels")
-    if image.width * image.height > _STRIP_PIXELS:
-        flat = _shrunk(image, mode)
-    else:
-        flat = _converted(image, mode)
-    turn = _TURNS.get(_orientation(image))
-    return flat.transpose(turn) if turn is not None else flat
-
-
-def _orientation(image: Image.Image) -> int:
-    """1 to 8, as EXIF or XMP states it; 1 where it is not said, or cannot be understood."""
-    if image.format != "TIFF" and not any(key in image.info for key in _EXIF):
-        return 1
-    with contextlib.suppress(Exception):  # what cannot be understood makes no picture unreadable
-        return int(image.getexif().get(_ORIENTATION, 1))
-    return 1
-
-
-def _shrunk(image: Image.Image, mode: str) -> Image.Image:
-    """A huge picture converted and shrunk by a whole factor, a strip at a time.
-
-    Converted whole, it would be in memory twice or three times.
+    `warnings.catch_warnings` would do if there was but one thread.
     """
-    image.load()
-    factor = max(1, min(image.size) // _LEAST_SIDE)
-    width, height = (-(-side // factor) for side in image.size)
-    small = Image.new(mode, (width, height))
-    rows = max(1, _STRIP_PIXELS // (image.width * factor))
-    for top in range(0, height, rows):
-        bottom = min((top + rows) * factor, image.height)
-        strip = image.crop((0, top * factor, image.width, bottom))
-        small.paste(_converted(strip, mode).reduce(factor), (0, top))
-    return small
+
+    _FILTER = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._logger = logging.getLogger("PIL.TiffImagePlugin")  # no other one complains
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                warnings.filters.insert(0, self._FILTER)  # type: ignore[attr-defined]
+                self._logger.addFilter(self._drop)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._logger.removeFilter(self._drop)
+                with contextlib.suppress(ValueError):  # others have put their filters in place
+                    warnings.filters.remove(self._FILTER)  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _drop(_: logging.LogRecord) -> bool:
+        return False
+
+
+_SILENCE = _Silence()
+
+
+# bounds
+
+
+class _File(io.BytesIO):
+    """A file's bytes, which can be read so often and so much and no more.
+
+    A header may consist of a million comments or empty chunks, or may refer to the same bytes again
+    and again. Honest ones take a few dozen calls.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        io.BytesIO.__init__(self, content)  # not super(), which small pictures would notice
+        self.content = content
+        self._calls = 10_000
+        self._bytes = 1 << 24
+        if content.startswith(b"RIFF"):  # WebP is read whole
+            self._bytes += len(content)
+
+    def admit_pixels(self) -> None:
+        """From now on, more is read than headers have."""
+        self._calls = 1 << 20
+        self._bytes = 1 << 31
+
+    def read(self, size: int | None = -1) -> bytes:
+        """See `io.BytesIO.read`."""
+        data = io.BytesIO.read(self, size)
+        self._calls -= 1
+        self._bytes -= len(data)
+        if self._calls < 0 or self._bytes < 0:
+            raise OSError("it has too many parts")
+        return data
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MOST_PIXELS or max(size) > MOST_SIDE:
+        raise PictureError(
+            f"is too large ({width}x{height}, at most {MOST_PIXELS / 1e6:.0f} megapixels "
+            f"and {MOST_SIDE} a side): save it smaller"
+        )
+
+
+def _check_memory(needed: int, size: tuple[int, int]) -> None:
+    if needed > _MOST_MEMORY:
+        raise PictureError(_too_large_for_its_kind(size))
+
+
+def _too_large_for_its_kind(size: tuple[int, int]) -> str:
+    return f"is too large for its kind ({size[0]}x{size[1]}): save it smaller, or as PNG or JPEG"
+
+
+def _work_space(form: str, image: Any, file: _File) -> int:
+    """Bytes that a decoder takes besides the file and the picture, as measured."""
+    if form == "Jpeg":
+        return _coefficients(image, file)
+    pixels: int = image.width * image.height
+    if form == "Gif":  # what the next frame would begin with
+        return 2 * pixels
+    if form == "Tiff":
+        turned = image.tag_v2.get(_ORIENTATION, 1) != 1
+        return _tiff_block(image) + (4 * pixels if turned else 0)
+    return 0
+
+
+def _coefficients(image: Any, file: _File) -> int:
+    """Bytes that libjpeg keeps of a picture that comes in several scans; 0 if it comes in one."""
+    if file.content.count(b"\xff\xda") > _MOST_SCANS:
+        raise PictureError("has too many scans: save it again")
+    scan = file.content.rfind(b"\xff\xda", 0, file.tell())  # Pillow has just read that marker
+    if "progressive" not in image.info and file.content[scan + 4] == image.layers:
+        return 0
+    factors = [horizontal * vertical for _, horizontal, vertical, _ in image.layer]
+    return int(2 * image.width * image.height * sum(factors) / max(1, *factors))
+
+
+def _check_webp(content: bytes) -> None:
+    """Refuse what is too large, as libwebp takes its memory as soon as it sees the size."""
+    kind, body = content[15:16], content[20:30].ljust(10, b"\0")
+    if kind == b"X":
+        size = tuple(1 + int.from_bytes(body[at : at + 3], "little") for at in (4, 7))
+    elif kind == b"L":
+        bits = int.from_bytes(body[1:5], "little")
+        size = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    else:
+        size = tuple(int.from_bytes(body[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+    width, height = size
+    _check_size((width, height))
+    _check_memory(len(content) + _WEBP_BYTES * width * height, (width, height))
+
+
+# TIFF's directories of tags, of which EXIF is one
+
+
+class _Tag(NamedTuple):
+    number: int
+    type: int
+    length: int
+    value: int
+    """If it fits into 4 bytes; otherwise where it is."""
+
+
+def _directory(data: bytes, start: int | None = None) -> Iterator[_Tag]:
+    """The tags of one directory, the first one unless its start is given.
+
+    Raises:
+        struct.error: it does not end within the data.
+    """
+    order = "<" if data.startswith(b"II") else ">"
+    if start is None:
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (tags,) = struct.unpack_from(f"{order}H", data, start)
+    for place in range(start + 2, start + 2 + 12 * tags, 12):
+        number, kind, length = struct.unpack_from(f"{order}HHI", data, place)
+        form = f"{order}H" if kind == _SHORT else f"{order}I"
+        (value,) = struct.unpack_from(form, data, place + 8)
+        yield _Tag(number, kind, length, value)
+
+
+def _check_tags(content: bytes) -> None:
+    """Refuse a TIFF file whose tags Pillow would make too much of, as it reads all of them."""
+    numbers = bytes_ = 0
+    pending: list[int | None] = [None]
+    for start in pending:
+        for tag in _directory(content, start):
+            if tag.type in _ONE_BYTE_TYPES:
+                bytes_ += tag.length
+            else:
+                numbers += tag.length
+            if start is None and tag.number in _SUBDIRECTORIES:
+                pending.append(tag.value)
+    if numbers > _MOST_NUMBERS or bytes_ > _MOST_TAG_BYTES:
+        raise PictureError("has too large tags: save it as PNG or JPEG")
+
+
+def _tiff_block(image: Any) -> int:
+    """Bytes of one of the blocks, strips or tiles, that libtiff decodes at once."""
+    tags = image.tag_v2
+    rows = min(tags.get(_ROWS_PER_STRIP, image.height), image.height)
+    pixels = tags.get(_TILE_WIDTH, image.width) * tags.get(_TILE_HEIGHT, rows)
+    return int(pixels * tags.get(_SAMPLES, 1) * max(tags.get(_BITS, (1,))) // 8)
+
+
+def _without_exif(content: bytes) -> bytes:
+    """A JPEG file whose EXIF Pillow does not see, as it reads all of it however absurd it is."""
+    return content.replace(_EXIF, b"exif\0\0")
+
+
+def _orientation(source: bytes | Image.Image, image: Image.Image) -> int:
+    """1 to 8; 1 where it is not said, or cannot be understood."""
+    if image.format == "TIFF":  # Pillow has turned it already, and no other kind
+        return 1
+    try:
+        if not isinstance(source, bytes):
+            return int(image.getexif().get(_ORIENTATION, 1))
+        exif = _exif(source, image)
+        tags = _directory(exif) if exif else ()
+        return next((tag.value for tag in tags if tag.number == _ORIENTATION), 1)
+    except Exception:  # noqa: BLE001  whatever Pillow or struct raise at absurd values
+        return 1
+
+
+def _exif(content: bytes, image: Image.Image) -> bytes:
+    """EXIF as a TIFF file's beginning; what is none where there is none."""
+    if image.format == "JPEG":
+        start = content.find(_EXIF, 0, content.find(b"\xff\xda"))
+        return content[start + 6 : start + (1 << 16)] if start >= 0 else b""
+    exif: bytes = image.info.get("exif", b"")
+    if profile := image.info.get("Raw profile type exif"):  # ImageMagick's way to put it into PNG
+        exif = bytes.fromhex("".join(profile.split("\n")[3:]))
+    return exif[6:] if exif.startswith(_EXIF) else exif
+
+
+# colours
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:
@@ -239,16 +480,42 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(squeezed))
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    """``image`` in that mode, transparency laid on white."""
-    image.load()  # only then all of it is known, transparency too
-    if image.mode == mode and "transparency" not in image.info:
-        return image
+def _flat(image: Image.Image, mode: str, detail: int | None) -> Image.Image:
+    """``image`` in that mode, averaged down to what is needed."""
+    if 0 in image.size:
+        raise PictureError("has no pixels: give one that has some")
     if image.mode == "F" or image.mode.startswith("I"):
         image = _eight_bits(image)
-    elif image.mode in {"LAB", "La", "RGBa"}:  # Pillow knows one way from each of them
-        image = image.convert({"LAB": "RGB", "La": "LA", "RGBa": "RGBA"}[image.mode])
-    if image.mode in {"LA", "PA", "RGBA"} or "transparency" in image.info:
+    factor = 1
+    while detail and min(image.size) >= 2 * factor * detail:
+        factor *= 2
+    if factor == 1:
+        return _converted(image, mode)
+    width, height = (-(-side // factor) for side in image.size)
+    small = Image.new(mode, (width, height))
+    # converted whole, it would be in memory two or three times
+    for top, strip in _strips(image, factor):
+        small.paste(_converted(strip, mode).reduce(factor), (0, top // factor))
+    return small
+
+
+def _strips(image: Image.Image, factor: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """The picture from top to bottom, and where each strip begins: at a multiple of ``factor``."""
+    rows = max(1, _STRIP_PIXELS // (image.width * factor)) * factor
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """``image`` in that mode, transparency laid on white."""
+    clear = image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info
+    if image.palette is not None and image.palette.mode == "RGBA":
+        clear = True
+    if image.mode == mode and not clear:
+        return image
+    if image.mode in _DETOURS:
+        image = image.convert(_DETOURS[image.mode])
+    if clear:
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image if image.mode == mode else image.convert(mode)
@@ -256,11 +523,38 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """A gray picture of 16 or 32 bits, or of floats, as one of 8 bits."""
-    deep = np.asarray(image)
-    if image.mode == "F":
-        deep = np.nan_to_num(deep, nan=0, posinf=255, neginf=0)
-        # in float64 and rounded: the same on every machine
-        levels = np.rint(deep.astype(np.float64) * (255 if deep.max() <= 1 else 1))
-    else:
-        levels = deep.astype(np.int64) >> 8
-    return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
+    white = _white(image)
+    clear = image.info.get("transparency")
+    result = Image.new("L", image.size)
+    for top, strip in _strips(image):
+        values = _values(strip, image)
+        # in float64: the same on every machine
+        if image.mode == "F":
+            levels = np.rint(np.nan_to_num(values, nan=0, posinf=white, neginf=0) * 255 / white)
+        else:
+            levels = np.floor(values * 256 / (white + 1))
+        if clear is not None:
+            levels[values == clear] = 255
+        result.paste(Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)), (0, top))
+    return result
+
+
+def _white(image: Image.Image) -> float:
+    """What stands for white in a gray picture of more than 8 bits."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in {"PNG", "PPM"}):
+        return (1 << 16) - 1
+    greatest = 0.0
+    for _, strip in _strips(image):
+        values = _values(strip, image)
+        greatest = max(greatest, float(values.max(initial=0, where=np.isfinite(values))))
+    whites = _WHITES if image.mode == "F" else _WHITES[1:]
+    return next((white for white in whites if greatest <= white), greatest)
+
+
+def _values(strip: Image.Image, image: Image.Image) -> NDArray[np.float64]:
+    """The pixels of a part of a picture, as numbers: float64 ``(h, w)``."""
+    array = np.asarray(strip)
+    tags = getattr(image, "tag_v2", {_SAMPLE_FORMAT: None})
+    if image.mode == "I" and tags.get(_SAMPLE_FORMAT, (1,)) == (1,):
+        array = array.view(np.uint32)  # which Pillow takes for signed
+    return array.astype(np.float64)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT.parent / "shared" / "photos" / "validation"
-PICTURES = 500
+PICTURES = 200
 MODELS = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from fmx_cli.app import app
-from fmx_runtime.cli import _parser
+from fmx_runtime.cli import _options
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "runtime/README.md", "docs/export.md")
@@ -41,7 +41,7 @@ def test_fmx_takes_what_is_written(document: str, words: list[str]) -> None:
 @pytest.mark.parametrize(("document", "words"), commands("fmx-run"))
 def test_fmx_run_takes_what_is_written(document: str, words: list[str]) -> None:
     """Each fmx-run command in a document is parsed by fmx-run."""
-    assert _parser().parse_args(words).files, document
+    assert _options(words), document
 
 
 @pytest.mark.parametrize(("document", "words"), commands("make"))

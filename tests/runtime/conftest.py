@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 PICTURES = 12
 
-# a busy machine is no failure
+# a busy machine is no failure, and an emulated one is slow
 settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+settings.register_profile("emulated", deadline=None, max_examples=15)
+settings.load_profile("emulated" if "FMX_PREPARED" in os.environ else "patient")
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     """A folder that is none, or is not there, is an OutputError with the path and a remedy."""
     (tmp_path / "file").write_text("kept", "utf-8")
     for path in (tmp_path / "file" / "result.json", tmp_path / "gone" / "result.json"):
-        with pytest.raises(OutputError, match="choose another folder with -o") as caught:
+        with pytest.raises(OutputError, match="choose another place") as caught:
             atomic.write(path, "new")
         assert f"cannot write to '{path}'" in str(caught.value)
     assert (tmp_path / "file").read_text("utf-8") == "kept"

@@ -132,7 +132,7 @@ def test_fields_without_an_end(tail: bytes) -> None:
     start = time.monotonic()
     with pytest.raises(ModelFileError, match="is damaged: its model card cannot be read"):
         read_card(b"\x08\x08" + tail)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 3
 
 
 @pytest.mark.parametrize("name", NAMES)

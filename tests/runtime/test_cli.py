@@ -1,25 +1,35 @@
 from __future__ import annotations
 
+import contextlib
+import csv
 import dataclasses
+import io
 import json
 import os
+import queue
 import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageOps, TiffImagePlugin
 
 from fmx_export.embed import embed
-from fmx_runtime import Classifier, cli, golden
+from fmx_runtime import Classifier, cli, golden, info
+from fmx_runtime.camera import frames
+from fmx_runtime.preprocess import to_pixels
 from fmx_runtime.self_test import self_test
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from fmx_training.dataset import Splits
 
     FmxRun = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -82,6 +92,40 @@ def test_json(fmx_run: FmxRun, pictures: Path) -> None:
     done = fmx_run("--json", "--top-k", "2", *paths)
     assert json.loads(done.stdout) == [json.loads(line) for line in lines]
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_csv(top_k: int, fmx_run: FmxRun, exported: Path, pictures: Path, tmp_path: Path) -> None:
+    """``--csv`` is a table with a head, whose names may be any, and that says what failed."""
+    odd = tmp_path / 'a, "b"\n\nc.png'
+    odd.write_bytes((pictures / "01.png").read_bytes())
+    done = fmx_run("--csv", "--top-k", str(top_k), pictures / "00.png", "gone.png", odd.name)
+    head = ["path", "label", "score", "error", "label_2", "score_2", "label_3", "score_3"]
+    head = head[: 4 + 2 * (top_k - 1)]
+    rows = list(csv.reader(io.StringIO(done.stdout, newline="")))
+    assert rows[0] == head
+    first = record(pictures / "00.png", top_k, exported / "baseline.int8.tflite")
+    more = [str(item[key]) for item in first["top"][1:] for key in ("label", "score")]
+    assert rows[1] == [first["path"], first["label"], str(first["score"]), "", *more]
+    complaint = done.stderr.removeprefix("fmx-run: ").removesuffix("\n")
+    assert rows[2] == ["gone.png", "", "", complaint, *[""] * len(more)]
+    assert rows[3][0] == odd.name
+    assert done.stdout.startswith(f"{','.join(head)}\n{pictures}")
+    assert done.returncode == 1
+
+
+def test_options_may_stand_anywhere(fmx_run: FmxRun, pictures: Path) -> None:
+    """Pictures may come before, between and behind options."""
+    first, last = pictures / "00.png", pictures / "01.png"
+    assert fmx_run(first, "--jsonl", last).stdout == fmx_run("--jsonl", first, last).stdout
+
+
+def test_patterns(fmx_run: FmxRun, pictures: Path) -> None:
+    """A pattern that no shell has expanded stands for its pictures; one for none is an error."""
+    done = fmx_run("--jsonl", f"{pictures}/0[1-3].png", "*.png")
+    names = [json.loads(line)["path"] for line in done.stdout.splitlines()]
+    assert names == [*(f"{pictures}/0{index}.png" for index in (1, 2, 3)), "*.png"]
+    assert (done.returncode, done.stderr) == (1, "fmx-run: no file matches '*.png'\n")
 
 
 def test_folders(fmx_run: FmxRun, pictures: Path, tmp_path: Path) -> None:
@@ -184,13 +228,18 @@ def test_names_that_are_no_text(fmx_run: FmxRun, pictures: Path, tmp_path: Path)
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_names_of_several_lines(fmx_run: FmxRun, tmp_path: Path) -> None:
-    """A bad picture is one line on stderr even where its name is two."""
+def test_names_of_several_lines(fmx_run: FmxRun, pictures: Path, tmp_path: Path) -> None:
+    """Each picture is one line, good or bad, even where its name has several."""
     (tmp_path / "two\nlines.png").write_bytes(b"")
+    (tmp_path / "or\nthree\n.png").write_bytes((pictures / "00.png").read_bytes())
     done = fmx_run(".")
-    assert done.stderr == "fmx-run: 'two lines.png': no picture that can be read\n"
-    done = fmx_run("a" * 300)
-    assert done.stderr == f"fmx-run: '{'a' * 300}': File name too long\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("fmx-run: 'two\\nlines.png' ")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("or\\nthree\\n.png: ")
+    (line,) = fmx_run("a" * 300).stderr.splitlines()
+    assert line.startswith(f"fmx-run: '{'a' * 300}'")
+    assert "File name too long" in line
 
 
 def test_the_model_of_the_environment(fmx_run: FmxRun, exported: Path, pictures: Path) -> None:
@@ -267,10 +316,25 @@ def test_a_model_that_cannot_be_used(
 
 
 def test_a_backend_and_threads(fmx_run: FmxRun, pictures: Path) -> None:
-    """The interpreter and its threads can be chosen, and the answer is the same."""
+    """The interpreter, and how many work, can be chosen, and the answers are the same."""
     plain = fmx_run(pictures)
+    assert len(plain.stdout.splitlines()) == 12
     for options in (("--backend", "ai-edge-litert"), ("--threads", "2")):
         assert fmx_run(*options, pictures).stdout == plain.stdout
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_failures_keep_their_places(
+    threads: str, fmx_run: FmxRun, pictures: Path, tmp_path: Path
+) -> None:
+    """Whatever fails is told between the answers before and behind it, with several workers too."""
+    (tmp_path / "empty").mkdir()
+    many = [tmp_path / "empty", *sorted(pictures.iterdir()) * 20, Path("gone.png")] * 2
+    done = fmx_run("--jsonl", "--threads", threads, *many, tmp_path / "empty")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [item["path"] for item in told] == [str(path) for path in (*many, tmp_path / "empty")]
+    assert sum("error" in item for item in told) == 5
+    assert done.returncode == 1
 
 
 @pytest.fixture
@@ -361,6 +425,17 @@ def test_self_test_in_json(form: str, fmx_run: FmxRun, other_models: dict[str, P
         ("--json", "--jsonl", "a.png"),
         ("--no-such-option", "a.png"),
         ("--self-test", "--json", "--jsonl"),
+        ("--json", "--csv", "a.png"),
+        ("--self-test", "--info"),
+        ("--info", "--csv"),
+        ("--watch", ".", "a.png"),
+        ("--camera", "0", "--watch", "."),
+        ("--photo", "maybe", "a.png"),
+        ("-", "-"),
+        ("--save-input", "out.png"),
+        ("--save-input", "out.png", "a.png", "b.png"),
+        ("--save-input", "out.jpg", "a.png"),
+        ("--save-input", "out.png", "--watch", "."),
         ("--model",),
     ],
 )
@@ -467,38 +542,290 @@ def test_closed_streams(exported: Path, pictures: Path) -> None:
     assert line.startswith(str(pictures / "00.png"))
 
 
-def test_interrupted(exported: Path, pictures: Path) -> None:
-    """Ctrl-C ends it with exit code 130 and no traceback; answers so far are out."""
-    process = subprocess.Popen(
-        [COMMAND, "--model", exported / "baseline.int8.tflite", "--jsonl", *[pictures] * 20_000],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    assert json.loads(process.stdout.readline())["path"]
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate()
-    assert (process.returncode, err) == (130, "")
-    assert all(json.loads(line) for line in out.splitlines())
+@pytest.fixture
+def start(exported: Path, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start ``fmx-run`` with the int8 TFLite model, and have it ended at the end."""
+    started = []
+
+    def start(*arguments: str | Path, **how: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [COMMAND, "--model", exported / "baseline.int8.tflite", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            **how,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-def test_answers_come_as_they_are_ready(exported: Path, pictures: Path, tmp_path: Path) -> None:
-    """A line is out before the next picture is there: pictures can be fed one by one."""
-    fifo = tmp_path / "late.png"
-    os.mkfifo(fifo)
-    process = subprocess.Popen(
-        [COMMAND, "--model", exported / "baseline.int8.tflite", pictures / "00.png", fifo],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.mark.parametrize("form", ["--json", "--jsonl", "--csv"])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_interrupted(
+    number: signal.Signals,
+    code: int,
+    form: str,
+    start: Callable[..., subprocess.Popen[str]],
+    pictures: Path,
+) -> None:
+    """Ctrl-C and SIGTERM end it without a word; answers so far are out, and JSON is whole."""
+    process = start(form, *[pictures] * 20_000)
     assert process.stdout
-    assert process.stdout.readline().startswith(str(pictures / "00.png"))
+    assert process.stderr
+    out = process.stdout.readline() + process.stdout.readline()
+    process.send_signal(number)
+    out += process.stdout.read()
+    assert (process.wait(), process.stderr.read()) == (code, "")
+    if form == "--json":
+        assert all(item["label"] for item in json.loads(out))
+    elif form == "--jsonl":
+        assert all(json.loads(line)["label"] for line in out.splitlines())
+    else:
+        assert {len(row) for row in csv.reader(out.splitlines())} == {4}
+
+
+def test_interrupted_at_once(exported: Path, pictures: Path) -> None:
+    """Ctrl-C while everything is still being imported leaves no traceback either."""
+    code = "import sys; from fmx_runtime.cli import main; print(flush=True); sys.exit(main())"
+    arguments = ["--model", exported / "baseline.int8.tflite", pictures]
+    for milliseconds in range(0, 120, 10):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(milliseconds / 1000)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate()[1] == ""
+        assert process.returncode in {0, 130}
+
+
+@pytest.mark.parametrize("separator", ["\n", "\0"])
+def test_answers_come_as_they_are_ready(
+    separator: str, start: Callable[..., subprocess.Popen[str]], pictures: Path
+) -> None:
+    """Paths can be sent one by one: each is answered before the next one is known."""
+    process = start("-", stdin=subprocess.PIPE)
+    assert process.stdin
+    assert process.stdout
+    for name in ("00.png", "01.png", "00.png"):
+        process.stdin.write(f"{pictures / name}{separator}")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(f"{pictures / name}: ")
     assert process.poll() is None
-    fifo.write_bytes(b"no picture")
-    process.communicate()
-    assert process.returncode == 1
+    _, complaints = process.communicate(f"gone.png{separator}")
+    assert (process.returncode, len(complaints.splitlines())) == (1, 1)
+
+
+def test_a_picture_on_stdin(
+    start: Callable[..., subprocess.Popen[str]], exported: Path, pictures: Path
+) -> None:
+    """``-`` takes an encoded picture from the standard input."""
+    with (pictures / "03.png").open("rb") as picture:
+        process = start("--jsonl", "-", stdin=picture)
+    expected = record(pictures / "03.png", 1, exported / "baseline.int8.tflite")
+    assert json.loads(process.communicate()[0]) == {**expected, "path": "-"}
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08\0\0\0\0\0rest", b"a" * 10_000])
+def test_neither_on_stdin(
+    content: bytes, start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    """What is neither a picture nor a list of paths is one line, and exit code 1."""
+    (tmp_path / "content").write_bytes(content)
+    with (tmp_path / "content").open("rb") as file:
+        out, err = start("-", stdin=file).communicate()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith("fmx-run: ")
+    assert "standard input" in err
+
+
+def test_what_the_network_sees(
+    fmx_run: FmxRun, exported: Path, boot: Image.Image, tmp_path: Path
+) -> None:
+    """``--save-input`` writes the network's very pixels as a PNG of their size; and answers."""
+    large = ImageOps.invert(boot).resize((500, 300)).convert("RGB")
+    large.save(tmp_path / "large.png")
+    done = fmx_run("--save-input", "seen.png", "large.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    spec = Classifier(exported / "baseline.int8.tflite").card.input
+    with Image.open(tmp_path / "seen.png") as seen:
+        assert (seen.format, seen.mode, seen.size) == ("PNG", "L", (28, 28))
+        assert np.array_equal(np.asarray(seen), to_pixels(large, spec)[:, :, 0])
+    # what has the network's size is taken as it is
+    again = fmx_run("--save-input", "again.png", "seen.png")
+    assert again.stdout.removeprefix("seen") == done.stdout.removeprefix("large")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "seen.png").read_bytes()
+
+
+def test_what_the_network_cannot_see(fmx_run: FmxRun, pictures: Path, tmp_path: Path) -> None:
+    """No file for a bad picture, nor for several in a folder, nor in a folder that is not there."""
+    (tmp_path / "bad.png").write_bytes(b"")
+    done = fmx_run("--save-input", "seen.png", "bad.png")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    done = fmx_run("--save-input", "seen.png", pictures)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "one picture" in done.stderr
+    done = fmx_run("--save-input", "gone/seen.png", pictures / "00.png")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "fmx-run: cannot write 'gone/seen.png': there is no folder 'gone'\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png"]
+
+
+def test_the_picture_is_not_written_over(fmx_run: FmxRun, pictures: Path, tmp_path: Path) -> None:
+    """``--save-input`` does not replace the picture itself."""
+    content = (pictures / "00.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content)
+    done = fmx_run("--save-input", "./a.png", "a.png")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "fmx-run: cannot write 'a.png': it is the picture itself\n"
+    assert (tmp_path / "a.png").read_bytes() == content
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_watch(
+    number: signal.Signals,
+    start: Callable[..., subprocess.Popen[str]],
+    pictures: Path,
+    tmp_path: Path,
+) -> None:
+    """Each new picture is answered, bad ones are survived, and it ends well when it is told to."""
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    process = start("--jsonl", "--watch", "camera")
+    assert process.stdout
+    assert process.stderr
+    answers = _Lines(process.stdout)
+    path = _until_watched(folder, pictures / "00.png", answers)
+    (folder / "bad.png").write_bytes(b"no picture")
+    (folder / "good.png").write_bytes((pictures / "01.png").read_bytes())
+    told = [json.loads(line) for line in (answers.next_but(path), answers.next_but(path))]
+    assert [item["path"] for item in told] == ["camera/bad.png", "camera/good.png"]
+    assert set(told[0]) == {"path", "error"}
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    (complaint,) = process.stderr.read().splitlines()
+    assert complaint == f"fmx-run: {told[0]['error']}"
+
+
+class _Lines:
+    """Lines of a process, read while it goes on."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(
+            target=lambda: [self._lines.put(line) for line in stream], daemon=True
+        ).start()
+
+    def next(self, seconds: float = 20) -> str:
+        return self._lines.get(timeout=seconds)
+
+    def next_but(self, path: str) -> str:
+        """The next one that does not answer ``path``."""
+        while json.loads(line := self.next())["path"] == path:
+            pass
+        return line
+
+
+def _until_watched(folder: Path, picture: Path, answers: _Lines) -> str:
+    """Write a picture until it is answered, since nobody tells when watching begins."""
+    for _ in range(100):
+        (folder / "first.png").write_bytes(picture.read_bytes())
+        with contextlib.suppress(queue.Empty):
+            return str(json.loads(answers.next(0.2))["path"])
+    pytest.fail("nothing was answered")
+
+
+@pytest.fixture
+def film(splits: Splits, tmp_path: Path) -> Path:
+    """A film of five test pictures, losslessly."""
+    cv2 = pytest.importorskip("cv2")
+    path = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"FFV1"), 5, (64, 64), True)
+    for picture in splits.test.images[:5, :, :, 0]:
+        frame = cv2.resize(picture, (64, 64), interpolation=cv2.INTER_NEAREST)
+        writer.write(cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR))
+    writer.release()
+    return path
+
+
+def test_camera(fmx_run: FmxRun, exported: Path, film: Path) -> None:
+    """Each frame is answered, with its number, as the library answers it; a line each in a pipe."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    expected = [classifier.classify(frame, 1)[0] for frame in frames(str(film))]
+    assert len(expected) == 5
+    done = fmx_run("--jsonl", "--camera", film)
+    for number, (line, item) in enumerate(zip(done.stdout.splitlines(), expected, strict=True)):
+        top = {"label": item.label, "score": round(item.score, 6)}
+        assert json.loads(line) == {
+            "path": f"camera:{film}", "frame": number, **top, "top": [top]
+        }  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    done = fmx_run("--camera", film)
+    assert done.stdout.splitlines()[4] == (
+        f"camera:{film} frame 4: {expected[4].label} {expected[4].score:.1%}"
+    )
+    done = fmx_run("--csv", "--camera", film)
+    assert done.stdout.splitlines()[:2] == [
+        "path,label,score,error,frame",
+        f"camera:{film},{expected[0].label},{round(expected[0].score, 6)},,0",
+    ]
+
+
+def test_no_camera(fmx_run: FmxRun) -> None:
+    """No such camera, film or folder is one line on stderr."""
+    for arguments in (("--camera", "gone.avi"), ("--watch", "gone")):
+        done = fmx_run(*arguments)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+        assert "gone" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_info(form: str, fmx_run: FmxRun, exported: Path) -> None:
+    """``--info`` tells of models what the library tells, without a picture; bad ones are told."""
+    models = [exported / f"baseline.{name}" for name in NAMES]
+    done = fmx_run("--info", form, *models, "gone.tflite", model=None)
+    lines = done.stdout.splitlines()
+    told = json.loads(done.stdout) if form == "--json" else [json.loads(line) for line in lines]
+    expected = [info.read(str(path)).record() for path in models]
+    assert told[:-1] == json.loads(json.dumps(expected))
+    assert set(told[-1]) == {"path", "error"}
+    assert (done.returncode, done.stderr) == (3, f"fmx-run: {told[-1]['error']}\n")
+
+
+def test_info_of_a_damaged_model(fmx_run: FmxRun, exported: Path, tmp_path: Path) -> None:
+    """What it says of itself is shown, and what is wrong is said; exit code 3."""
+    content = bytearray((exported / "baseline.int8.tflite").read_bytes())
+    content[7000] ^= 1
+    (tmp_path / "model.tflite").write_bytes(content)
+    done = fmx_run("--info", "model.tflite", model=None)
+    assert "T-shirt/top" in done.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("fmx-run: 'model.tflite': was changed after it was exported")
+    assert done.returncode == 3
+
+
+def test_info_needs_no_interpreter(
+    exported: Path, bare_python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Where none is installed, the card is shown, with what to install."""
+    code = "import sys; from fmx_runtime.cli import main; sys.exit(main())"
+    done = bare_python(code, "--info", exported / "baseline.int8.tflite")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "T-shirt/top" in done.stdout
+    assert "no interpreter; install one with 'pip install ai-edge-litert'" in done.stdout
 
 
 def test_in_process(exported: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

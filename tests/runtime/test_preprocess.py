@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -94,6 +96,130 @@ def test_pixels_are_pinned(
     """A real picture, and pictures made of it, give the same bytes from version to version."""
     pixels = to_pixels(encoded(draw(boot)), spec)
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == expected
+
+
+# small files of the kinds that people have, as base64 of zlib
+GOLDEN = {
+    "gray.png": (
+        "eNrrDPBz5+WS4mJgYOD19HAJAtI6QKzCASQYru9p3wCkKjxdHEMqbt2dcpDrgAJHWzHPt4LPhf+nv36i13wtaHIH"
+        "X2nnA+/9l5Q8PxYusU3YliAk6sqhF3ixsf7nwwNdWjw3LEJb58+9/Ug/3uTGvcaJi7ZIXbd+fq16w52I+6UXEtZc"
+        "O9ByIuI1z3bzIgOjNKvJEfwu3mrvdqwWffvvqZ1bnYvDgckLHoLc4unq57LOKaEJAIIcS0E="
+    ),
+    "palette-alpha.png": (
+        "eNrrDPBz5+WS4mJgYOD19HAJAtI6QKzCxAwk+3ca/AdSnAE+Ia7///+fpmEjF7Ul5ZDxO6Agc0mQXzBD1P/pCvN6"
+        "gdwSTxfHkIpbSy8Y8jU5CLQ+zBffwVgll7Va98uUqg7brr287AqR3a4dSRkz0uL+/TQ++vhByy6lL5wmHNOf/Znz"
+        "c2pdmVXLwmcutkfOr3ZRac57evr/5dwAs5o/RXWfXVJulR7j1d9dt6z1eu3Dn/3xq18GVa5ZYxvxXdpBg39eqGXc"
+        "cqD9DJ6ufi7rnBKaADaYVH0="
+    ),
+    "turned.jpg": (
+        "eNr7f+P/AwYBLzdPNwZGRgYGRiBk+P+QQcm1IjONgcHXl0GLgYGBAygnxMDMAJJnYwCD/7cZnBlE+PiF+HlFhASE"
+        "xEVFJOSMFOVkZORsdfRUjDwdfLzdHdxcA6KKkwJCc8Nc3VI6UnPLqxubGv0Seqf31E4rrmusARnCKCouLiclZ62o"
+        "aF0T7BZcQzL4f4BBkINBhUGHmVGQgUmQkVmQ8f8RBikGBiZmkI8QgI2RhZWJGSinLsDAxMjMwsjCxAyVYmRiYGYR"
+        "ZBVSNHRkE26c6LRQ1KgQqFASaACaIUB9rExAKXmgXcwMjKxIkoxMzIKFLELCRsaG/28x8DAzAl3DLMhgz1Dc4Gy0"
+        "aFqRaEjKpAKGhoDYfP/sZpcYDeVPNprvz8fZJ7lNq1g+u/VrailPi9GGEwpPBFXWzGBkUOCImpvdtX1q0LPdYSZz"
+        "pwgfeNzH7rzy4VwJlcUrRQ1SV83culJ037IVe3K2pq64G2GW+2rCzpPOp+b39/2eurf78O2enCizjFm9uV53X4Uu"
+        "Wrlx27vgw/Kfj7HZPVm+zDthwUepIK8mhoWvuuSuLdNquLGqYVLVicfMD/h3Pp2dUS1jxB68Mn7RgyfRX6brPPlu"
+        "ua16n9/VeIsP7bVsN6IzQ9zYXjXfSeKvfP21k+Nkzu5lZyVVHRlOXzfZfmVl0LfIsKVm9jceJHx/vI+lbcuu1SLS"
+        "l4WWL1t/kVs7cIX7ozVFdQeEjuZ2JiUe67TN+PCPPfDO7rXfmg6kF1icPFZheWTl66qzXLcuHfnPwB4a6srVoLXi"
+        "AEMCo62EZ4MAE4MDBzBQ5P/fBABYa/D5"
+    ),
+    "cmyk.jpg": (
+        "eNoBrQNS/P/Y/+4ADkFkb2JlAGQAAAAAAP/bAEMAFA4PEg8NFBIQEhcVFBgeMiEeHBwePSwuJDJJQExLR0BGRVBa"
+        "c2JQVW1WRUZkiGVtd3uBgoFOYI2XjH2Wc36BfP/AABQIACQALARDEQBNEQBZEQBLEQD/xAAbAAEAAwEBAQEAAAAA"
+        "AAAAAAAABAUGAQIHA//EADIQAAIBAwMBBgQFBQEAAAAAAAECAAMEEQUhMRIGE0GBkaEiNHOxMjNCYXIkUXHR4fD/"
+        "2gAOBEMATQBZAEsAAD8A2c2c2c2c4SFBJIAG5J8J5dlRGd2CqoySTgATjMqKWdgqqMkk4AESONQtjVKd6MjxPHrK"
+        "5O0GmPcmgLpQR+s7ITvn4uPD/G4xmV6a7pz3Boi5UEfqOyk7+PHh7jESQCGAIIIO4I8ZYoyuiujBlYZBByCJYKyu"
+        "oZGDKwyCDkEROz1OxERERETN3dSq9d1q1C5RiATsP7ceE+bavcXNW/rU7q4auaNRkBOw2OMgcDOJ891Svc1b2qlz"
+        "XasaTsgJ2GxxsOBxErn1K0puyNVwynBHSefSRhQqEAhdj+4nlNNu6iK60sqwyD1Dj1iT7S8qUlV6DnoYBsHg+Uk2"
+        "Op3mmVP6eqVXPxUzup4zt5cjeerTULzTKrLRqFelvipndSfHby5G8S7sLp7qkzOgXpOMg7Hy9Js+z+qV9VtqlStQ"
+        "Wn0N09anZjyduRgY9ZrtC1Otqdu9StRVOhunqU7MeePDAx6xJctpaREREo9Xp9F31gHDqDk8Z4/1MN2vt+61YVQG"
+        "xWphiTxkbYHkB6zGdq7futUFUBsVkBJPGRtgeQHrEw9585X+o33kOl+Un8RJ9n8nQ+mv2iaSz+TofTX7SBV/Nf8A"
+        "kZm7z5yv9RvvE02nUu6s04y3xHH7/wDMT6B2btBaaNQGB1VR3rEEnOePbE23Z+1FrpFEYHVVHeMQTvnj2xElS0ll"
+        "ERESHqFm12idBAZT4nbB/wDCU/aLR6mrUqPcOq1aTH8ZwuDzwDvsPeVOv6TU1SlR7l1WpTY/jOBg88A77D3iUtXs"
+        "urFqhpo7E5IDtkmUdTszq1KllKlCoVxhFbc+oA95WHSNaoUQKVei4QABFxnHmB94n6ppdxTVEFLpUYUfEDgcSGez"
+        "mqlwXtukMwBbrU4ycZIBJxvK99B1R6nVVt8F3GW6lOCTyQPDeJoAAoAAAA2AHhN8iqiKiKFVRgADAAm4VVRQqKFV"
+        "RgADAAidnqdiIiIiIiIiIiIiIiIif//Zv2KTlA=="
+    ),
+    "lossless.webp": (
+        "eNoBeACH/1JJRkZwAAAAV0VCUFZQOExjAAAALyvACAAXIBBIQHNeaQ2BQIKS5vYLBBL9hOZ7/uNPCrCJbKvOnVc+"
+        "Famfn0QPUijJsckfDET0fwJ0cxop3ktgHSBaGcAa1DGCV6XBgu/9iam8xau0xaa0Ra26VRZJmehJz8j5ACeXMpM="
+    ),
+    "two-frames.gif": (
+        "eNpz93SzME/UYVBhaGRg+P///zQNG7moLQwMDDoMYEKFgYFjNgMjh4zHhgUHmzmEtWJObFh4uF1A2WuOx0alQwxi"
+        "6mw3dhgudu5TsKyykdikcmIik+8qm8zCpd7TpOJPvdEoXHa2wyz9kYnmguXn5+llf/rz0njFhQku3et6Ok1WMiy2"
+        "nq0W67VxyeXlWtpRpV5TNY+vjtzqpSoV9iZ8nZpx39/IbVoeG1Rtn/FYFq3z2FlmuEjlZpm+8946Zm45nx0bEtsZ"
+        "GRkUf7IwMjAwM+hwMLAyyDBIMTQi+4Kjn4Ed6PYCBoYmRi6tGA2BBud2RiW3lBMfHh5sEhIOMskoTHbrZdGNu6Px"
+        "Iflwn4poXckMo6VHpukyNrR4Fi45NZOJlWOBZUGS41w58V8qHCEPXeeoThTTzfi87NBSnol8shxbFZ2W25cbqVqa"
+        "Lg+bF8seItoV+DJ8tcRpO9vsC0sj5xUsPpZ7q1jvaL+k66Ip3pszHRisAa35ijM="
+    ),
+    "large.jpg": (
+        "eNr7f+P/AwYBLzdPNwZGRgYGRiBk+H+bwZlhQV5FT0XKgp6mni2rFuz78P//hzt3gCTxAGgI46otWz5cIkkXGjjA"
+        "IMjBxMCkwMyoxMAkyMgsyPj/CIME0KmMINciACMzEwtQRkMAKMzEyMzMwsQMlWdkEmRWNAxUciwUTpy4UCjIyClp"
+        "I1ClGLoJIJVAcUlBRnTDGQWZDIX+32LgARoJNEyQwZ7hBsOwB+zy4bK//+yeFrnTgTSNjEbnku9tOm09/RZ3r9GT"
+        "GV/eR6ZOPb23iLvpdOHbALYdn85/e3HxWWlfuNwVnzyL45Pipi/9ay1AtOnbY28+Pf22/4lUtCHQ4JP5P77M3y52"
+        "uzyLNwEi/1rmne3qCdKP55x+G2tz7uO5x9+bkhMNz6XeWtFA2HDmOZtn/PnB7mf0ZPL2qPM67+L5XI+e1p76qkED"
+        "oYbX8Mnmpa/tcw5UGZ5KvbX6zGW56H93XY4t1Dm9lQWv4dwpsxeoRfqkve7ZWbvxz+bttUePVxZFXyqZvy1BA12t"
+        "zrbYU5fl4t/+TGG+rLO5oPLpjm9rC59OXxbLcjyBA6fr++I/znU4PcnvbmR00fsAqQPYlYGC/uoym0nfX0Y09nsc"
+        "lnlnLycFCi6X4w7YjVYrrgjVj1xQ2bpXb0IGTu/JPj5Z+PvYjudGb+MKDF9KJp9Mr1sLCqGeR1gD/rDlmtfT5lxe"
+        "s+YYnnhhnR47ge1PZczS28ttiiPcnRWwqHk8rar8YffFKffMbB4HwAQDrogYmiksbDsiYnCjqU1aIMSwDEkL34bZ"
+        "55grTVU+MJzAYiC/7axtFVUSn87Hn9h4gAniOq6ujVYMmRC21+YrjNPgYcs2J7gy/7DZHeOlC2MbjLDFil3mrS3F"
+        "p23lGSUYTCBCWlpHXjAug2QWrfMBbNFwxXI9aht61KOXL/BiwOZX1tnTKhkq2yN9U5MnLoDoDwxTd+A1ALM5w6oa"
+        "jOAlE/M6yz2Py2KM1651WcCENXSNns5b+zPt+qySqROuQERERZNKGC5D2FPTVzDrwuPG7NG8/umZPdeMNE4w4Eok"
+        "4XNfVr73XpjEoIE3yCLNU9xrgiv/MCew4ShZEk+azs07Pat0SsQZRrCSkNDOC8w+YDmm0HkLeLbB/BgneW9T/nHT"
+        "Fq4XjBOwmyVTdPbxfr7Lmnty2OcwLsDryS8nVy6T8H0u3emAMyNXvrm6URaYMk434jWK2U/z1dbVfZovt5/eqMGA"
+        "K4Hz/FyedXK/yj15HrYF+EIs0ryE98OsQxo8OHMKY9rTeXHpS9uKIyN0ihiAhjEt8IpcpbBrvpZC5qdFbFBqEoMS"
+        "xAS+Hc8+90UVnNvWmsVwAmfm49mZvrouasezuapihgwBWBRIF/q7nxZfLLkmhWsBbrcxzDz7MIR9RvSll2xY1DAW"
+        "zj7lvrBf5F49bwuOZAoBBk9mndtZpWesvVvmnk7dh9gk0z3Bt67sCb91sHTGu49PbUJ2pNo2ntgWeS8C3ZbrbSVb"
+        "F8+zXKO8cBbBCkDM+14Oo57E/Yzp/fJ8DYUVy7eu/LL/9ZcL4pG1OvtOfvn08T9Db8P1+T+e/s1/KDfB9Jlc/+P+"
+        "r/NbflX84E0w+xXx9/LL+usvYlNMgO46sqeygrfACuisVZHplQscGNgjfJ8z7pk1iyGFtPqUW/W9qneb+U2H4oqP"
+        "+xL7hKV3vBjOzY7/NwHYLn2S"
+    ),
+    "deep.png": (
+        "eNrrDPBz5+WS4mJgYOD19HAJAtICQMwDIhjkZPbJAakOTxfHkIpbtf27eQ8b8LiUiixVYmJJbzNpdDvBIHdIOZXr"
+        "/CPHoHssq4KWJvCcdFPa0/bd4QPzcz0f9arFeQeZmtYd7rF0dXN1ncoTdXViYKjZwq+n1XLesCX+3f63ulm/Livj"
+        "45vN80PiT7U9N9QurP0jt9eatzghYY7yYc5iofvJBbv7xVQW2bj7q9UxCB6Zu9jS4e4CkNs8Xf1c1jklNAEApjZG"
+        "3w=="
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "gray", "colour"),
+    [
+        ("gray.png", "227fa21770595e12", "c08fe5a8416a07d7"),
+        ("palette-alpha.png", "f3fd0feea273e8b9", "991713331eba7323"),
+        ("turned.jpg", "c654a078e639d0e9", "80754d2ea1b31b6c"),
+        ("cmyk.jpg", "2d223cab081de1b3", "24e3bfab3feec3eb"),
+        ("lossless.webp", "227fa21770595e12", "e26f53444ad2fcad"),
+        ("two-frames.gif", "227fa21770595e12", "e26f53444ad2fcad"),
+        ("large.jpg", "a186331a9617eebb", "37646a3050e69a44"),
+        ("deep.png", "4318650dff180256", "7a82437f599c5195"),
+    ],
+)
+def test_files_give_the_same_bits_on_every_machine(name: str, gray: str, colour: str) -> None:
+    """Each kind of file is decoded, turned, flattened and resized to the very same pixels."""
+    file = zlib.decompress(base64.b64decode(GOLDEN[name]))
+    stretched = replace(COLOUR, resize="stretch")
+    for spec, expected in ((GRAY, gray), (stretched, colour)):
+        pixels = to_pixels(file, spec)
+        assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == expected
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+@pytest.mark.parametrize("spec", [AS_IS, COLOUR])
+def test_averaging_down_first_changes_little(form: str, spec: InputSpec) -> None:
+    """A grainy picture of 1.9 megapixels gives what resizing all its pixels gives, to 1 of 255."""
+    chance = np.random.default_rng(0)
+    coarse = Image.fromarray(chance.integers(0, 255, (40, 50, 3), np.uint8))
+    grain = Image.fromarray(chance.integers(0, 255, (1200, 1600, 3), np.uint8))
+    grainy = Image.blend(coarse.resize(grain.size, Image.Resampling.BICUBIC), grain, 0.3)
+    file = encoded(grainy, form, **({"quality": 95} if form == "JPEG" else {}))
+    whole = Image.open(io.BytesIO(file)).convert("L" if spec.channels == 1 else "RGB")
+    at_once = whole.resize((spec.width, spec.height), Image.Resampling.BILINEAR)
+    spec = replace(spec, resize="stretch")
+    difference = to_pixels(file, spec) - np.asarray(at_once, np.int64).reshape(spec.shape)
+    assert abs(difference).max() <= 1
+    assert abs(difference).mean() < 0.2
 
 
 @pytest.mark.parametrize("kind", ["array", "array with a channel", "image", "file", "path", "str"])
@@ -314,7 +440,6 @@ def broken(boot: Image.Image) -> dict[str, bytes]:
         "short.bmp": encoded(large, "BMP")[:2000],
         "short.tif": encoded(large, "TIFF")[:900],
         "garbled.png": bytes(garbled),
-        "exif.png": encoded(large, exif=b"Exif\x00\x00nonsense"),
         "bomb.png": encoded(Image.new("1", (15_000, 15_000))),
     }
 
@@ -333,7 +458,6 @@ def broken(boot: Image.Image) -> dict[str, bytes]:
         "short.bmp",
         "short.tif",
         "garbled.png",
-        "exif.png",
         "bomb.png",
     ],
 )
@@ -391,11 +515,10 @@ def test_arrays_that_are_no_picture(array: NDArray[np.generic]) -> None:
     assert str(array.shape) in str(caught.value)
 
 
-@pytest.mark.parametrize("mode", ["L", "La"])
-def test_images_that_are_no_picture(mode: str) -> None:
-    """A Pillow image without pixels, or in a mode that cannot be converted, is refused."""
-    with pytest.raises(PictureError, match="the picture"):
-        to_pixels(Image.new(mode, (0, 5) if mode == "L" else (5, 5)), GRAY)
+def test_images_that_are_no_picture() -> None:
+    """A Pillow image without pixels is refused."""
+    with pytest.raises(PictureError, match="the picture has no pixels"):
+        to_pixels(Image.new("L", (0, 5)), GRAY)
 
 
 def specs() -> st.SearchStrategy[InputSpec]:
@@ -437,7 +560,6 @@ def test_the_memory_layout_does_not_matter(array: NDArray[np.uint8], layout: str
     assert np.array_equal(to_pixels(other, GRAY), to_pixels(array, GRAY))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on damaged EXIF
 @given(st.binary(max_size=2000))
 @example(b"\x89PNG\r\n\x1a\n")
 @example(b"GIF89a\x01\x00\x01\x00")
@@ -451,7 +573,6 @@ def test_bytes_that_are_no_picture(content: bytes) -> None:
         assert "\n" not in str(error)  # noqa: PT017
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's remarks on damaged EXIF
 @settings(max_examples=300)
 @given(
     st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]),

@@ -94,7 +94,7 @@ def test_what_is_left_out(folder: Path) -> None:
     assert pictures.class_counts() == {"Bag": 3, "ankle boot": 4, "zebra": 5}
     assert len(said) == 2
     assert "1 pictures lie in no class's folder" in said[0]
-    assert said[1].startswith(f"'{folder / 'Bag/0.png'}': ")
+    assert said[1].startswith(f"'{folder / 'Bag/0.png'}' is damaged: ")
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def here(prepared: Path | None) -> Path:
 
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_answers(name: str, here: Path, splits: Splits) -> None:
-    """500 real pictures have the same labels, and probabilities as near as is known."""
+    """200 real pictures have the same labels, and probabilities as near as is known."""
     with np.load(here / "answers.npz") as arrays:
         expected = arrays[name]
     answers = Classifier(here / "exported" / f"baseline.{name}").predict(splits.test.images)

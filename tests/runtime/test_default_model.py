@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fmx_runtime.default_model import default_model
+from fmx_runtime.errors import ModelFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$FMX_MODEL, else the newest int8 TFLite file here or in exports/*/, else an error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FMX_MODEL", "")
+    with pytest.raises(ModelFileError, match=r"--model FILE or \$FMX_MODEL"):
+        default_model()
+    (tmp_path / "folder.int8.tflite").mkdir()
+    (tmp_path / "broken.int8.tflite").symlink_to("gone")
+    names = ["a.int8.tflite", "exports/one/b.int8.tflite", "exports/two/c.int8.tflite"]
+    for moment, name in enumerate([*names, *reversed(names)], 1_000_000_000):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (moment, moment))
+        assert default_model() == name
+    monkeypatch.setenv("FMX_MODEL", "mine.onnx")
+    assert default_model() == "mine.onnx"
