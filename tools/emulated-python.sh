@@ -7,7 +7,8 @@
 #
 # FOLDER/bin/python      the device with the interpreter of today (armhf: the only one there is)
 # FOLDER/old/bin/python  arm64: the same with tflite-runtime 2.14
-# $FMX_CPU chooses the processor, by QEMU's names.
+# $FMX_CPU chooses the processor, by QEMU's names. $DEBIAN_MIRROR is Debian's address where this
+# machine has none among its own package sources.
 set -euo pipefail
 architecture=$1
 mkdir -p "$2"
@@ -15,24 +16,27 @@ folder=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-$here/.venv/bin/python}
 
-inputs=$(cat "$0" "$here/constraints.txt" | sha256sum)
+inputs=$( (cat "$0" "$here/constraints.txt" && echo "$folder $here") | sha256sum)
 [[ -f $folder/ready && $(cat "$folder/ready") == "$inputs" ]] && exit
 rm -rf "$folder"
 mkdir -p "$folder"
 
 need() {
-    echo "make test-$architecture needs $1" >&2
+    echo "make test-$architecture needs $*" >&2
     exit 1
 }
-command -v apt-get dpkg >/dev/null || need "apt-get and dpkg: it unpacks Debian's packages"
+command -v apt-get >/dev/null && command -v dpkg >/dev/null ||
+    need "apt-get and dpkg: it unpacks Debian's packages"
+mirror=${DEBIAN_MIRROR:-}
+[[ -n $mirror ]] || mirror=$(apt-get indextargets 'Created-By: Packages' \
+    --format '$(REPO_URI) $(ORIGIN) $(CODENAME)' | awk '$2 == "Debian" && $3 !~ /-/ {print $1; exit}')
+# before the first 'apt-get update' only the addresses are known
+[[ -n $mirror ]] || mirror=$(apt-get indextargets --no-release-info 'Created-By: Packages' \
+    --format '$(REPO_URI) $(COMPONENT)' | awk '/\/debian\/? main$/ {print $1; exit}')
+[[ -n $mirror ]] || need "Debian's packages, and this machine's package sources have none: name a" \
+    "mirror, DEBIAN_MIRROR=http://... make test-$architecture"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [[ -f $keyring ]] || need "Debian's keys: 'sudo apt-get install debian-archive-keyring'"
-# the mirror that this machine uses
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(CODENAME)' 'Created-By: Packages' |
-    awk '$2 == "Debian" && $3 !~ /-/ {print $1; exit}')
-[[ -n $mirror ]] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-    awk '/\/debian\/?$/ {print; exit}')
-[[ -n $mirror ]] || need "a Debian mirror among this machine's package sources"
 
 # unpack ARCHITECTURE SUITE TARGET PACKAGE...: with all that they depend on, as if on an empty machine
 unpack() {
@@ -44,10 +48,12 @@ unpack() {
     echo "deb [arch=$machine signed-by=$keyring] $mirror $suite main" >"$apt/sources.list"
     local options=(-qq -oAPT::Architecture="$machine" -oAPT::Architectures="$machine"
         -oDir::Etc::sourcelist="$apt/sources.list" -oDir::Etc::sourceparts=/dev/null
-        -oDir::State="$apt" -oDir::State::status="$apt/status" -oDir::Cache="$apt/cache"
-        -oAPT::Sandbox::User= -oAcquire::Languages=none -oDebug::NoLocking=1)
-    apt-get "${options[@]}" update
-    apt-get "${options[@]}" install --yes --download-only --no-install-recommends "$@"
+        -oDir::State="$apt" -oDir::State::lists="$apt/lists" -oDir::State::status="$apt/status"
+        -oDir::Cache="$apt/cache" -oAPT::Sandbox::User= -oAcquire::Languages=none
+        -oDebug::NoLocking=1)
+    apt-get "${options[@]}" update &&
+        apt-get "${options[@]}" install --yes --download-only --no-install-recommends "$@" ||
+        need "the $machine packages $* of Debian $suite, which $mirror does not give"
     for package in "$apt"/cache/archives/*.deb; do dpkg -x "$package" "$target"; done
     rm -rf "$apt"
 }
@@ -100,7 +106,8 @@ fi
 unpack "$architecture" bookworm "$folder/root" "${debian[@]}" &
 # QEMU 7.2 of bookworm crashes with the interpreters of today
 unpack "$(dpkg --print-architecture)" trixie "$folder/qemu" qemu-user &
-wait %1 && wait %2
+wait %1
+wait %2
 find "$folder/qemu" -type f ! -path "$emulator" -delete # the other 40 processors
 
 if [[ $architecture == arm64 ]]; then

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fmx_runtime.errors import BackendError, ModelFileError
+from fmx_runtime.packages import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class LiteRTBackend:
             module = importlib.import_module(_MODULES[package])
         except ImportError as error:
             raise BackendError(f"{package} is installed but cannot be loaded: {error}") from error
-        self.name = f"{package} {importlib.metadata.version(package)}"
+        self._package = package
         try:
             self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -55,6 +55,11 @@ class LiteRTBackend:
         self.output_size = int(outputs[0]["shape"][-1])
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
         self._values = _values(outputs[0])
+
+    @property
+    def name(self) -> str:
+        """See `fmx_runtime.backend.Backend.name`; found out only when it is asked for."""
+        return " ".join((self._package, *versions(self._package).values()))
 
     def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
         """See `fmx_runtime.backend.Backend.run`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
+import os
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +21,20 @@ if TYPE_CHECKING:
 __all__ = ["frames"]
 
 _SIZE = (640, 480)  # width, height: more than small networks see
+_PATIENCE_SECONDS = 10.0  # as long as OpenCV waits for a frame
 
 
 def frames(source: str) -> Iterator[NDArray[np.uint8]]:
     """What a camera sees, or what a film shows, frame by frame.
 
-    Of a camera, each frame is the newest one: those that come while the last one is answered are
-    passed over, so that a slow answer is never about the past. Of a film every frame comes.
+    Of a camera, and of any stream without an end, each frame is the newest one: those that come
+    while the last one is answered are passed over, so that a slow answer is never about the past.
+    Of a film every frame comes.
 
     Args:
         source: a camera's number, through picamera2 where that is installed and has such a camera
-            (Raspberry Pi's own ones), else through OpenCV (USB cameras); or a film's path or URL.
+            (Raspberry Pi's own ones), else through OpenCV (USB cameras); or a camera's device, like
+            ``/dev/video0``; or the path or URL of a film, or the URL of a camera's stream.
 
     Yields:
         uint8 ``(height, width, 3)``, RGB, values 0 to 255; a new array each time.
@@ -39,106 +43,139 @@ def frames(source: str) -> Iterator[NDArray[np.uint8]]:
         PictureError: no such camera or film, or a camera that gives no more pictures.
         BackendError: neither OpenCV nor, for a camera, picamera2 is installed.
     """
-    if source.isdecimal():
-        number = int(source)
-        return _raspberry(number) if _is_raspberrys(number) else _live(number)
-    return _film(source)
+    if not source.isdecimal():
+        return _shown(source)
+    number = int(source)
+    return _raspberry(number) if _is_raspberrys(number) else _shown(number)
+
+
+# Raspberry Pi's own cameras. Written by picamera2's manual and source; not run on one yet.
 
 
 def _is_raspberrys(number: int) -> bool:
-    """Whether picamera2 is installed, and knows a camera of that number."""
+    """Whether picamera2 is installed, and knows a camera of that number that is none on USB."""
     if importlib.util.find_spec("picamera2") is None:
         return False
-    from picamera2 import Picamera2
-
-    return number < len(Picamera2.global_camera_info())
+    try:
+        from picamera2 import Picamera2
+    except (ImportError, ValueError) as error:  # a ValueError for another NumPy than the system's
+        raise BackendError(
+            f"picamera2 cannot be used: {error}: install fmx-runtime in an environment with "
+            "--system-site-packages, and with the system's NumPy"
+        ) from error
+    cameras = Picamera2.global_camera_info()
+    return number < len(cameras) and "/usb" not in cameras[number]["Id"]
 
 
 def _raspberry(number: int) -> Iterator[NDArray[np.uint8]]:
-    """Frames of the Raspberry Pi's own camera. Written by picamera2's manual, and not yet run."""
     from picamera2 import Picamera2
 
+    camera = None
     try:
         camera = Picamera2(number)
         # by DRM's names, which count from the lowest byte: in memory this is red, green, blue
         camera.configure(camera.create_video_configuration({"size": _SIZE, "format": "BGR888"}))
         camera.start()
-    except (RuntimeError, IndexError) as error:
-        raise PictureError(f"camera {number} cannot be used: {error}") from error
-    try:
         while True:
-            yield camera.capture_array("main")
+            yield camera.capture_array("main", wait=_PATIENCE_SECONDS)  # it keeps the last frame
+    except TimeoutError as error:
+        raise PictureError(_gone(f"camera {number}")) from error
+    except RuntimeError as error:
+        raise PictureError(f"camera {number} cannot be used: {error}") from error
     finally:
-        camera.stop()
-        camera.close()
+        if camera is not None:
+            camera.close()
 
 
-def _live(number: int) -> Iterator[NDArray[np.uint8]]:
-    """The newest frame of a camera, each time one is asked for."""
+# everything else, by OpenCV
+
+
+def _shown(source: int | str) -> Iterator[NDArray[np.uint8]]:
+    is_file, is_device, name = False, True, f"camera {source}"
+    if isinstance(source, str):
+        name = "'{}'".format(re.sub(r"(?<=://)[^/@]*@", "", source))  # without a password
+        is_file, is_device = Path(source).is_file(), Path(source).is_char_device()
+        if not (is_file or is_device or "://" in source):
+            raise PictureError(f"{name} is neither a camera nor a film that is there")
     cv2 = _opencv()
-    camera = _opened(cv2, number, f"camera {number}")
-    newest: list[NDArray[Any]] = []
+    capture = _opened(cv2, source, name, is_device=is_device)
+    # a live stream does not know how many frames it has
+    is_film = is_file or capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+    for frame in _all(capture, name) if is_film else _newest(capture, name):
+        yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def _opencv() -> Any:
+    # read when OpenCV is loaded and when it opens its first film
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        return importlib.import_module("cv2")
+    except ImportError as error:
+        raise BackendError(
+            "a camera or a film needs OpenCV: pip install 'fmx-runtime[camera]'"
+        ) from error
+
+
+def _opened(cv2: Any, source: int | str, name: str, *, is_device: bool) -> Any:
+    try:
+        capture = cv2.VideoCapture(source, cv2.CAP_V4L2 if is_device else cv2.CAP_ANY)
+        if capture.isOpened():
+            return capture
+    except cv2.error:  # a number that is too large
+        pass
+    if is_device:
+        why = "is it there, free, and yours to use (group video)?"
+    else:
+        why = "it is no film that can be read, or cannot be reached"
+    raise PictureError(f"{name} cannot be opened: {why}")
+
+
+def _all(film: Any, name: str) -> Iterator[Any]:
+    """Each frame, in order."""
+    try:
+        there, frame = film.read()
+        if not there:
+            raise PictureError(f"{name} has no frame that can be read: copy it again")
+        while there:
+            yield frame
+            there, frame = film.read()
+    finally:
+        film.release()
+
+
+def _newest(camera: Any, name: str) -> Iterator[Any]:
+    """Each time the last frame that has come, and none twice."""
+    newest: list[Any] = []
     changed = threading.Condition()
     ended = threading.Event()
 
-    def grab() -> None:
-        # the driver keeps some frames back, and would hand out the oldest of them first
-        while not ended.is_set():
+    def read() -> None:
+        # always: the driver keeps frames back, and hands out the oldest of them first
+        there = True
+        while there and not ended.is_set():
             there, frame = camera.read()
             with changed:
                 newest[:] = [frame] if there else []
+                if not there:
+                    ended.set()
                 changed.notify()
-            if not there:
-                ended.set()
+        camera.release()
 
-    thread = threading.Thread(target=grab, daemon=True)
+    thread = threading.Thread(target=read, daemon=True)
     thread.start()
     try:
         while True:
             with changed:
                 changed.wait_for(lambda: newest or ended.is_set())
                 if not newest:
-                    raise PictureError(f"camera {number} gives no more pictures: is it plugged in?")
+                    raise PictureError(_gone(name))
                 frame = newest.pop()
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            yield frame
     finally:
         ended.set()
-        thread.join()
-        camera.release()
+        thread.join(1)  # longer only where the camera has stopped to answer
 
 
-def _film(source: str) -> Iterator[NDArray[np.uint8]]:
-    """All frames of a film, in order."""
-    name = f"'{source}'"
-    if "://" not in source and not Path(source).is_file():
-        raise PictureError(f"{name} is neither a camera's number nor a film that is there")
-    cv2 = _opencv()
-    film = _opened(cv2, source, name)
-    try:
-        while True:
-            there, frame = film.read()
-            if not there:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
-    finally:
-        film.release()
-
-
-def _opencv() -> Any:
-    try:
-        cv2 = importlib.import_module("cv2")
-    except ImportError as error:
-        raise BackendError(
-            "a camera or a film needs OpenCV: pip install 'fmx-runtime[camera]'"
-        ) from error
-    with contextlib.suppress(AttributeError):  # OpenCV 4 has it elsewhere
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    return cv2
-
-
-def _opened(cv2: Any, source: int | str, name: str) -> Any:
-    capture = cv2.VideoCapture(source)
-    if not capture.isOpened():
-        capture.release()
-        raise PictureError(f"{name} cannot be opened: no such camera, or no film that can be read")
-    return capture
+def _gone(name: str) -> str:
+    return f"{name} gives no more pictures: is it still connected?"

@@ -12,11 +12,11 @@ History of the schema:
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fmx_runtime import codec
+from fmx_runtime.digest import sha256
 from fmx_runtime.errors import ModelFileError
 
 __all__ = [
@@ -215,7 +215,7 @@ class ModelCard:
             ModelFileError: its checksum differs.
         """
         model = content[: max(0, self.model_bytes)]
-        if not model or hashlib.sha256(model).hexdigest() != self.model_sha256:
+        if not model or sha256(model) != self.model_sha256:
             raise ModelFileError(
                 "was changed after it was exported (checksum differs); export again"
             )
@@ -223,4 +223,4 @@ class ModelCard:
 
 def _checksum(data: dict[str, Any]) -> str:
     """SHA-256, in hex, of the card's text without its checksum; keys of later versions count."""
-    return hashlib.sha256(codec.dump(data).encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256(codec.dump(data).encode("utf-8", "surrogatepass"))

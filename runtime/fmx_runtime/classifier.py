@@ -50,7 +50,6 @@ class Classifier:
     Attributes:
         path: the file.
         card: the file's model card.
-        backend: name and version of the interpreter.
     """
 
     def __init__(
@@ -61,6 +60,7 @@ class Classifier:
         threads: int = 1,
         labels: Sequence[str] | None = None,
         pixels: PixelRange | None = None,
+        photo: bool | None = None,
     ) -> None:
         """Open a model file, check that it is whole, and make it ready to answer.
 
@@ -71,6 +71,8 @@ class Classifier:
             threads: for one inference; small networks are fastest with 1.
             labels: of a model that carries no card, which is tried in a process of its own first.
             pixels: what 0 and 255 become for such a model, see `fmx_runtime.foreign.describe`.
+            photo: whether pictures are photographs, to a model of garments; None decides by each
+                picture, see `fmx_runtime.preprocess.to_pixels`.
 
         Raises:
             ModelFileError: missing, no model, damaged, without a card, or the card does not
@@ -96,8 +98,16 @@ class Classifier:
             _check_match(self.card, self._backend)
         except (ModelFileError, BackendError) as error:
             raise type(error)(f"'{path}': {error}") from error
-        self.backend = self._backend.name
         self._turn = threading.Lock()
+        self._photo = photo
+        # looked at for each answer
+        self._spec, self._labels = self.card.input, self.card.labels
+        self._bytes_in, self._logits = self._spec.dtype == "uint8", self.card.output == "logits"
+
+    @property
+    def backend(self) -> str:
+        """Name and version of the interpreter, for example ``ai-edge-litert 2.3.0``."""
+        return self._backend.name
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Class probabilities of pictures that already have the network's size.
@@ -138,8 +148,8 @@ class Classifier:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
-        row = self._answer(to_pixels(picture, self.card.input))
-        labels, scores = self.card.labels, row.tolist()
+        row = self._answer(to_pixels(picture, self._spec, photo=self._photo))
+        labels, scores = self._labels, row.tolist()
         if len(labels) > _FEW_CLASSES:
             best = np.argsort(-row, kind="stable")[:top_k].tolist()
         else:
@@ -172,10 +182,12 @@ class Classifier:
 
     def _answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities, float32 ``(classes,)``, of one picture ``(height, width, channels)``."""
-        tensor = to_tensor(pixels[np.newaxis], self.card.input)
+        tensor = pixels[np.newaxis]
+        if not self._bytes_in:
+            tensor = to_tensor(tensor, self._spec)
         with self._turn:
             row = self._backend.run(tensor)
-        return softmax(row) if self.card.output == "logits" else row
+        return softmax(row) if self._logits else row
 
 
 def _whole_card(content: bytes) -> ModelCard:

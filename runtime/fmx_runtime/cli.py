@@ -194,8 +194,9 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--photo",
         choices=_PHOTO,
+        default="auto",
         help="whether pictures are photographs, in which the garment is found first, for models "
-        "of garments (default: as each picture looks)",
+        "of garments (default auto: as each picture looks)",
     )
     how.add_argument(
         "--save-input", metavar="OUT.png", help="write what the network sees of one picture"
@@ -285,13 +286,13 @@ def _work(options: argparse.Namespace) -> _Work:
         return _Work(_tests(options), answers.TEST_COLUMNS)
     if options.info:
         return _Work(_infos(options))
-    photo = {} if options.photo is None else {"photo": _PHOTO[options.photo]}
-    classifier = _classifier(_model(options), options, **_foreign(options), **photo)
+    photo = _PHOTO[options.photo]
+    classifier = _classifier(_model(options), options, **_foreign(options), photo=photo)
     top_k = min(options.top_k, len(classifier.card.labels))
     questions, live = _questions(options), options.camera is not None
     if options.save_input is not None:
         questions = [_only(questions)]
-        _save_input(questions[0], classifier, options.save_input, **photo)
+        _save_input(questions[0], classifier, options.save_input, photo)
     return _Work(
         answers.to_pictures(classifier, questions, top_k=top_k, workers=_workers(options)),
         answers.columns(top_k, frames=live),
@@ -359,13 +360,13 @@ def _only(questions: Iterable[Question]) -> Question:
     return found[0]
 
 
-def _save_input(question: Question, classifier: Classifier, path: str, **how: Any) -> None:
+def _save_input(question: Question, classifier: Classifier, path: str, photo: bool | None) -> None:
     """Write what the network sees of a picture; one that cannot be read is answered later."""
     from fmx_runtime.save_input import save_input
 
     if not isinstance(question.picture, PictureError):
         with contextlib.suppress(PictureError):
-            save_input(question.picture, classifier.card.input, path, **how)
+            save_input(question.picture, classifier.card.input, path, photo=photo)
 
 
 def _tests(options: argparse.Namespace) -> Iterator[Answer]:

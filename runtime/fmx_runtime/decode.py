@@ -51,6 +51,7 @@ MOST_FILE_BYTES = 1 << 26
 _MOST_MEMORY = 1 << 28  # bytes, of the file and all that becomes of it
 _MOST_PIXELS_IN_PYTHON = 1 << 19  # Pillow decodes a few rare kinds in Python, slowly
 _MOST_SCANS = 100  # of a JPEG file, which has 1 to 15, and each may go over the whole picture
+_SMALL = 1 << 16  # bytes of a PNG file, which is read once from front to back, that need no count
 _STRIP_PIXELS = 1 << 20
 _LONG_NAME = 512
 _WEBP_BYTES = 18  # a pixel: libwebp's canvases and work space, what it hands over, and the picture
@@ -224,11 +225,12 @@ def _opened(content: bytes, mode: str, detail: int | None) -> Any:
         _check_webp(content)
     elif form == "Tiff":
         _check_tags(content)
-    file = _File(content)
+    small = form == "Png" and len(content) <= _SMALL
+    file = io.BytesIO(content) if small else _File(content)
     image = _opener(form)(file)
     size, pixels = image.size, image.width * image.height
     _check_size(size)
-    memory = len(content) + _work_space(form, image, file)
+    memory = len(content) + _work_space(form, image, content, file.tell())
     if form == "Jpeg":
         # to a half, a quarter or an eighth, and without colours for gray
         image.draft(mode, (detail, detail) if detail else None)
@@ -236,7 +238,8 @@ def _opened(content: bytes, mode: str, detail: int | None) -> Any:
     _check_memory(memory + image.width * image.height * (1 if one else 4), size)
     if pixels > _MOST_PIXELS_IN_PYTHON and any(tile[0] in Image.DECODERS for tile in image.tile):
         raise PictureError(_too_large_for_its_kind(size))
-    file.admit_pixels()
+    if isinstance(file, _File):
+        file.admit_pixels()
     return image
 
 
@@ -306,7 +309,6 @@ class _File(io.BytesIO):
 
     def __init__(self, content: bytes) -> None:
         io.BytesIO.__init__(self, content)  # not super(), which small pictures would notice
-        self.content = content
         self._calls = 10_000
         self._bytes = 1 << 24
         if content.startswith(b"RIFF"):  # WebP is read whole
@@ -345,10 +347,13 @@ def _too_large_for_its_kind(size: tuple[int, int]) -> str:
     return f"is too large for its kind ({size[0]}x{size[1]}): save it smaller, or as PNG or JPEG"
 
 
-def _work_space(form: str, image: Any, file: _File) -> int:
-    """Bytes that a decoder takes besides the file and the picture, as measured."""
+def _work_space(form: str, image: Any, content: bytes, at: int) -> int:
+    """Bytes that a decoder takes besides the file and the picture, as measured.
+
+    ``at`` is how far the file is read.
+    """
     if form == "Jpeg":
-        return _coefficients(image, file)
+        return _coefficients(image, content, at)
     pixels: int = image.width * image.height
     if form == "Gif":  # what the next frame would begin with
         return 2 * pixels
@@ -358,12 +363,12 @@ def _work_space(form: str, image: Any, file: _File) -> int:
     return 0
 
 
-def _coefficients(image: Any, file: _File) -> int:
+def _coefficients(image: Any, content: bytes, at: int) -> int:
     """Bytes that libjpeg keeps of a picture that comes in several scans; 0 if it comes in one."""
-    if file.content.count(b"\xff\xda") > _MOST_SCANS:
+    if content.count(b"\xff\xda") > _MOST_SCANS:
         raise PictureError("has too many scans: save it again")
-    scan = file.content.rfind(b"\xff\xda", 0, file.tell())  # Pillow has just read that marker
-    if "progressive" not in image.info and file.content[scan + 4] == image.layers:
+    scan = content.rfind(b"\xff\xda", 0, at)  # Pillow has just read that marker
+    if "progressive" not in image.info and content[scan + 4] == image.layers:
         return 0
     factors = [horizontal * vertical for _, horizontal, vertical, _ in image.layer]
     return int(2 * image.width * image.height * sum(factors) / max(1, *factors))

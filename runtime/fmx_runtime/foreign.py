@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from typing import TYPE_CHECKING, Literal
 
 from fmx_runtime.backend import sniff
 from fmx_runtime.card import InputSpec, ModelCard, Provenance
 from fmx_runtime.carrier import find_card
+from fmx_runtime.digest import sha256
 from fmx_runtime.errors import ModelFileError
 from fmx_runtime.probe import probe
 
@@ -91,7 +91,7 @@ def describe(
         ),
         output="probabilities" if found.probabilities else "logits",
         provenance=_UNKNOWN,
-        model_sha256=hashlib.sha256(content).hexdigest(),
+        model_sha256=sha256(content),
         model_bytes=len(content),
     )
 

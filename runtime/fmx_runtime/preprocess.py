@@ -8,7 +8,7 @@ gives the same bits on every machine (for one version of Pillow, which decodes a
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -28,17 +28,20 @@ _DETAIL = 8
 """Pixels for each of the network's: with as many, averaging down first changes none by over 1."""
 
 
-def to_pixels(picture: Picture, spec: InputSpec) -> NDArray[np.uint8]:
+def to_pixels(picture: Picture, spec: InputSpec, *, photo: bool | None = None) -> NDArray[np.uint8]:
     """One picture as the network's pixels.
 
     A picture is turned upright and laid on white where it is transparent, see
-    `fmx_runtime.decode.open_picture`. One that then has the network's size is taken as it is. Any
-    other one is inverted if the card asks for light things on a dark ground and its border is
-    light, and resized (bilinear, antialiased).
+    `fmx_runtime.decode.open_picture`. One that then has the network's size is taken as it is. Of a
+    photograph, a network that knows only garments is shown the garment, see `fmx_runtime.photo`.
+    Any other picture is inverted if the card asks for light things on a dark ground and its border
+    is light. What there is by then is resized (bilinear, antialiased).
 
     Args:
         picture: see `Picture`.
         spec: the model's input.
+        photo: whether it is a photograph; None decides by its border. To networks that are shown
+            whole pictures it makes no difference.
 
     Returns:
         uint8 array ``(height, width, channels)``, values 0 to 255; ``picture`` itself if that is
@@ -54,14 +57,21 @@ def to_pixels(picture: Picture, spec: InputSpec) -> NDArray[np.uint8]:
     ):
         return np.ascontiguousarray(picture)
     detail = _DETAIL * max(spec.width, spec.height)
-    image = open_picture(picture, "L" if spec.channels == 1 else "RGB", detail)
+    mode: Literal["L", "RGB"] = "L" if spec.channels == 1 else "RGB"
+    of_garments = spec.subject == "garment" and photo is not False
+    image = open_picture(picture, "RGB" if of_garments else mode, detail)
     if image.size == (spec.width, spec.height):
-        return _as_array(image, spec)
-    border = _border_colour(np.asarray(image))
-    if spec.polarity == "light-on-dark" and float(np.mean(border)) > _MIDDLE_GRAY:
-        image, border = ImageOps.invert(image), 255 - border
+        return _as_array(_in_mode(image, mode), spec)
+    ground = np.zeros(() if mode == "L" else 3, np.uint8)
+    if of_garments and (garment := _garment_alone(image, photo)):
+        image = _in_mode(garment, mode)
+    else:
+        image = _in_mode(image, mode)
+        ground = _border_colour(np.asarray(image))
+        if spec.polarity == "light-on-dark" and float(np.mean(ground)) > _MIDDLE_GRAY:
+            image, ground = ImageOps.invert(image), 255 - ground
     if spec.resize == "fit":
-        return _as_array(_fit(image, spec, border), spec)
+        return _as_array(_fit(image, spec, ground), spec)
     return _as_array(_resized(image, spec.width, spec.height), spec)
 
 
@@ -85,6 +95,17 @@ def to_tensor(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[Any]:
 def _values(scale: float, offset: float) -> NDArray[np.float32]:
     """What the 256 values of a pixel are to the network, computed in float64: alike everywhere."""
     return (np.arange(256, dtype=np.float64) * scale + offset).astype(np.float32)
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _garment_alone(image: Image.Image, photo: bool | None) -> Image.Image | None:
+    """A photograph's garment, cut out and light on black; None of any other picture."""
+    from fmx_runtime.photo import frame_garment, is_photograph
+
+    return frame_garment(image) if photo or is_photograph(image) else None
 
 
 def _border_colour(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

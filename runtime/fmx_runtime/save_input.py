@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -20,20 +20,26 @@ if TYPE_CHECKING:
 __all__ = ["save_input"]
 
 
-def save_input(picture: Picture, spec: InputSpec, path: str | os.PathLike[str], **how: Any) -> None:
+def save_input(
+    picture: Picture,
+    spec: InputSpec,
+    path: str | os.PathLike[str],
+    *,
+    photo: bool | None = None,
+) -> None:
     """Write the pixels that go into the network, one for one, to a PNG file.
 
     Args:
         picture: see `Picture`.
         spec: the model's input.
         path: of the file; one that is there is replaced, unless it is the picture.
-        how: see `to_pixels`.
+        photo: see `to_pixels`.
 
     Raises:
         PictureError: the picture cannot be read; no file is written.
         OutputError: the file cannot be written.
     """
-    pixels = to_pixels(picture, spec, **how)
+    pixels = to_pixels(picture, spec, photo=photo)
     target = Path(path)
     if not target.parent.is_dir():
         raise OutputError(f"cannot write '{target}': there is no folder '{target.parent}'")

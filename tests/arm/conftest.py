@@ -22,6 +22,8 @@ from fmx_runtime.preprocess import to_pixels
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
     from fmx_runtime.card import InputSpec
     from fmx_training.dataset import Splits
 
@@ -54,6 +56,29 @@ def digests() -> Callable[[Path, InputSpec], dict[str, str]]:
     return _digests
 
 
+def _logits(model: Path, images: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """The integers that go into an int8 TFLite file's softmax, by LiteRT."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(model), num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    operators = interpreter._get_ops_details()
+    (softmax,) = (operator for operator in operators if operator["op_name"] == "SOFTMAX")
+    (pixels,) = interpreter.get_input_details()
+    found = []
+    for image in images:
+        interpreter.set_tensor(pixels["index"], image[np.newaxis])
+        interpreter.invoke()
+        found.append(interpreter.get_tensor(softmax["inputs"][0])[0])
+    return np.stack(found)
+
+
+@pytest.fixture(scope="session")
+def logits() -> Callable[[Path, NDArray[np.uint8]], NDArray[np.int8]]:
+    """``logits(model, images)``: what an int8 TFLite file computes before its softmax."""
+    return _logits
+
+
 @pytest.fixture(scope="session")
 def prepare(
     exported: Path, splits: Splits, tmp_path_factory: pytest.TempPathFactory
@@ -77,7 +102,8 @@ def prepare(
         for model in MODELS:
             classifier = Classifier(exported / f"baseline.{model}")
             answers[model] = classifier.predict(test.images[:PICTURES])
-        np.savez(folder / "answers.npz", **answers)
+        logits = _logits(exported / "baseline.int8.tflite", test.images[:PICTURES])
+        np.savez(folder / "answers.npz", logits=logits, **answers)
         _old_answers(exported, folder)
         pixels = _digests(folder, classifier.card.input)
         (folder / "digests.json").write_text(json.dumps(pixels), "utf-8")

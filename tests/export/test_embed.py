@@ -36,8 +36,8 @@ def empty_tflite() -> bytes:
 TFLITE = empty_tflite()
 ONNX = b"\x08\x08"  # a ModelProto that says nothing but ir_version = 8
 PINNED = {
-    TFLITE: "1d602c6826d4f85c835ee6d0a3466578997047a185e9ab75626ee4a6c8f91db5",
-    ONNX: "542db00695ad084dae1cbfdb54fea67eb552ab1d58a5351b5ece3edb8134ce39",
+    TFLITE: "d405dd761fb18e66bd8d3f0db2485cdf4ba8e093765bfcc7ecc0b3af21261d4a",
+    ONNX: "928f3e147354030c23cd49172f6f7ae1499932084678dd7553229f9f7c8a258f",
 }
 
 

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+import functools
+import http.server
+import io
+import subprocess
+import sys
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fmx_runtime import Classifier, camera
+from fmx_runtime import Classifier
 from fmx_runtime.camera import frames
 from fmx_runtime.errors import PictureError
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fmx_training.dataset import Splits
@@ -41,6 +46,57 @@ def film(cv2: Any, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
+@contextmanager
+def served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """A web server on this machine."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class NetworkCamera(http.server.BaseHTTPRequestHandler):
+    """One as many are: JPEG pictures one after the other, 20 a second, ever lighter, 60 in all."""
+
+    shown = 0  # the last one that was sent
+
+    def do_GET(self) -> None:
+        """Show what is asked for."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(60):
+            jpeg = io.BytesIO()
+            Image.new("RGB", (64, 64), (4 * number,) * 3).save(jpeg, "JPEG")
+            size = b"Content-Length: %d\r\n" % len(jpeg.getvalue())
+            self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\n" + size + b"\r\n")
+            self.wfile.write(jpeg.getvalue() + b"\r\n")
+            NetworkCamera.shown = number
+            time.sleep(0.05)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+class Files(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def network_camera(cv2: Any) -> Iterator[str]:
+    """Its URL."""
+    del cv2
+    with served(NetworkCamera) as url:
+        yield f"{url}/live"
+
+
 def test_every_frame_of_a_film(film: Path, exported: Path, splits: Splits) -> None:
     """All frames come in order, red first among the colours, and the classifier knows them."""
     pictures = list(frames(str(film)))
@@ -59,34 +115,67 @@ def test_every_frame_of_a_film(film: Path, exported: Path, splits: Splits) -> No
     assert right >= FRAMES // 2
 
 
-def test_a_camera_shows_the_present(film: Path) -> None:
-    """While an answer takes its time, frames are passed over; a camera that ends is named."""
-    stream = camera._live(str(film))  # type: ignore[arg-type]  # a film stands for a camera
-    assert next(stream).shape == (280, 280, 3)
-    time.sleep(0.5)  # by now the film is over
-    with pytest.raises(PictureError, match="gives no more pictures: is it plugged in"):
-        next(stream)
+def test_a_film_from_the_network(film: Path) -> None:
+    """Of a film every frame comes, also where it is named by its URL."""
+    with served(functools.partial(Files, directory=str(film.parent))) as url:
+        assert len(list(frames(f"{url}/{film.name}"))) == FRAMES
 
 
-def test_threads_end_with_the_stream(film: Path) -> None:
-    """Whoever stops listening to a camera leaves no thread behind."""
-    before = threading.active_count()
-    stream = camera._live(str(film))  # type: ignore[arg-type]
+def test_a_camera_shows_the_present(network_camera: str) -> None:
+    """A slow answer is followed by the frame of that moment; a camera that ends is named."""
+    stream = frames(network_camera)
+    before = -1
+    for _ in range(4):
+        level = int(next(stream).mean()) // 4
+        assert level > before
+        assert NetworkCamera.shown - level <= 8  # the time in which it is sent and decoded
+        before = level
+        time.sleep(0.4)
+    assert before >= 3 * 6
+    with pytest.raises(PictureError, match=r"live' gives no more pictures: is it still connected"):
+        list(stream)
+
+
+def test_threads_end_with_the_stream(network_camera: str) -> None:
+    """Whoever stops listening to a camera leaves no thread of it behind."""
+    stream = frames(network_camera)
     next(stream)
+    assert "read" in {thread.name.partition("(")[2][:4] for thread in threading.enumerate()}
     stream.close()  # type: ignore[attr-defined]
-    assert threading.active_count() == before
+    assert "read" not in {thread.name.partition("(")[2][:4] for thread in threading.enumerate()}
 
 
-def test_what_is_no_film(cv2: Any, tmp_path: Path) -> None:
-    """A file that is none, one that is not there, and a camera that is not there, are named."""
-    del cv2
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("text.avi", "text.avi' cannot be opened: it is no film that can be read"),
+        ("broken.avi", "broken.avi' has no frame that can be read: copy it again"),
+        ("gone.avi", "gone.avi' is neither a camera nor a film that is there"),
+        ("/dev/null", "'/dev/null' cannot be opened: is it there, free, and yours to use"),
+        ("http://me:secret@127.0.0.1:9/x", "'http://127.0.0.1:9/x' cannot be opened"),
+        ("97", "camera 97 cannot be opened: is it there, free, and yours to use"),
+        ("99999999999", "camera 99999999999 cannot be opened"),
+    ],
+)
+def test_what_is_no_camera(cv2: Any, tmp_path: Path, source: str, message: str) -> None:
+    """What cannot be opened, or has no frames, is named in one line, and OpenCV keeps quiet."""
     (tmp_path / "text.avi").write_text("no film")
-    with pytest.raises(PictureError, match=r"text\.avi' cannot be opened"):
-        next(frames(str(tmp_path / "text.avi")))
-    with pytest.raises(PictureError, match=r"gone\.avi' is neither a camera's number nor a film"):
-        next(frames(str(tmp_path / "gone.avi")))
-    with pytest.raises(PictureError, match="camera 97 cannot be opened"):
-        next(frames("97"))
+    small = tmp_path / "small.avi"
+    writer = cv2.VideoWriter(str(small), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
+    for level in range(20):
+        writer.write(np.full((64, 64, 3), level, np.uint8))
+    writer.release()
+    (tmp_path / "broken.avi").write_bytes(small.read_bytes()[: small.stat().st_size // 2])
+    code = f"from fmx_runtime.camera import frames; next(frames({source!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    *others, last = done.stderr.splitlines()
+    assert last.startswith("fmx_runtime.errors.PictureError: ")
+    assert message in last
+    assert "secret" not in last
+    # its reader of AVI files asks nobody whether it may speak
+    assert others[0].startswith("Traceback") or source == "broken.avi"
 
 
 def test_without_opencv(bare_python: Callable[..., subprocess.CompletedProcess[str]]) -> None:

@@ -533,6 +533,7 @@ def specs() -> st.SearchStrategy[InputSpec]:
         offset=st.floats(-300, 300),
         resize=st.sampled_from(["fit", "stretch"]),
         polarity=st.sampled_from(["light-on-dark", "any"]),
+        subject=st.sampled_from(["whole", "garment"]),
     )
 
 
@@ -605,3 +606,50 @@ def test_tensors(pixels: NDArray[np.uint8], spec: InputSpec) -> None:
     assert tensor.shape == pixels.shape
     exact = pixels.astype(np.float64) * spec.scale + spec.offset
     assert np.array_equal(tensor, exact.astype(np.float32))
+
+
+GARMENTS = replace(GRAY, subject="garment")
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image.Image:
+    """Narrow light blue trousers before a wooden wall, as it were: noise on brown."""
+    chance = np.random.default_rng(0)
+    wall = np.array([120, 80, 50]) + chance.integers(-25, 26, (200, 150, 1))
+    wall[30:170, 55:95] = np.array([150, 180, 230]) + chance.integers(-10, 11, (140, 40, 1))
+    return Image.fromarray(wall.astype(np.uint8))
+
+
+def test_of_a_photograph_the_garment_is_seen(photograph: Image.Image) -> None:
+    """A network of garments is shown the garment, upright in the middle, and black around it."""
+    pixels = to_pixels(photograph, GARMENTS)[:, :, 0]
+    assert pixels.shape == (28, 28)
+    assert not pixels[:, :6].any()
+    assert not pixels[:, -6:].any()
+    assert np.all(pixels[1:-1, 12:16] >= 40)
+    assert np.array_equal(to_pixels(encoded(photograph), GARMENTS)[:, :, 0], pixels)
+    colours = to_pixels(photograph, replace(GARMENTS, channels=3))
+    assert not colours[:, :6].any()
+    assert colours[14, 14, 0] > colours[14, 14, 2]  # negated: blue is yellow
+
+
+def test_what_is_a_photograph_can_be_forced(boot: Image.Image, photograph: Image.Image) -> None:
+    """Told that it is none, a picture is seen whole; told that it is one, it is framed."""
+    whole = to_pixels(photograph, GRAY)
+    assert np.array_equal(to_pixels(photograph, GARMENTS, photo=False), whole)
+    assert not np.array_equal(to_pixels(photograph, GARMENTS), whole)
+    light = on_white(boot)
+    assert np.array_equal(to_pixels(light, GARMENTS), to_pixels(light, GRAY))
+    assert not np.array_equal(to_pixels(light, GARMENTS, photo=True), to_pixels(light, GRAY))
+
+
+@pytest.mark.parametrize("photo", [None, True, False])
+def test_other_networks_see_whole_pictures(photo: bool | None, photograph: Image.Image) -> None:
+    """Where the card does not speak of garments, none is looked for."""
+    assert np.array_equal(to_pixels(photograph, GRAY, photo=photo), to_pixels(photograph, GRAY))
+
+
+def test_data_set_pictures_are_not_touched(boot: Image.Image) -> None:
+    """Pictures of the data set, of their own size or enlarged, are what they were."""
+    for picture in (boot, enlarged(boot), ImageOps.invert(enlarged(boot))):
+        assert np.array_equal(to_pixels(picture, GARMENTS), to_pixels(picture, GRAY))
