@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -119,12 +120,16 @@ def _warm(model: Path, pixels: NDArray[np.uint8]) -> dict[str, float]:
 def _processes(commands: Mapping[str, Sequence[str | Path]], rounds: int) -> dict[str, float]:
     """Seconds of whole processes that write to a file: medians, taken in turns."""
     times: dict[str, list[float]] = {name: [] for name in commands}
+    # compiled once, as installed packages are: in the first round, which warms the disk's cache too
+    usual = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile() as answers:
         for number in range(rounds + 1):
             for name, command in commands.items():
                 start = time.perf_counter()
-                subprocess.run(command, check=True, stdout=answers, stderr=subprocess.DEVNULL)
-                if number:  # the first round warms the disk's cache
+                subprocess.run(
+                    command, check=True, stdout=answers, stderr=subprocess.DEVNULL, env=usual
+                )
+                if number:
                     times[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
 
@@ -134,11 +139,13 @@ def _document(
 ) -> str:
     machine = describe()
     (bare, classify), (_, minimal, one) = warm.values(), cold.values()
-    loop, single, double = many.values()
+    # the start has a target of its own: what comes after the first picture
+    loop = many["bare loop"] - minimal
+    single, double = (many[name] - one for name in many if name.startswith("fmx-run"))
     targets = [
         ("an array, warm", classify / bare, "at most", 1.2),
         ("one picture, a new process", one / minimal, "at most", 1.2),
-        ("10,000 PNG files", loop / single, "at least", 0.9),
+        ("10,000 PNG files, after the first", loop / single, "at least", 0.9),
         ("the same, two at a time", loop / double, "at least", 1.6),
     ]
     return "\n".join(

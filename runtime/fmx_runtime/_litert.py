@@ -55,6 +55,9 @@ class LiteRTBackend:
         self.output_size = int(outputs[0]["shape"][-1])
         self._input, self._output = int(inputs[0]["index"]), int(outputs[0]["index"])
         self._values = _values(outputs[0])
+        # looked up once: small networks answer in the time of a few look-ups
+        self._set, self._get = self._interpreter.set_tensor, self._interpreter.get_tensor
+        self._invoke = self._interpreter.invoke
 
     @property
     def name(self) -> str:
@@ -63,9 +66,9 @@ class LiteRTBackend:
 
     def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
         """See `fmx_runtime.backend.Backend.run`."""
-        self._interpreter.set_tensor(self._input, tensor)
-        self._interpreter.invoke()
-        output: NDArray[Any] = self._interpreter.get_tensor(self._output)[0]
+        self._set(self._input, tensor)
+        self._invoke()
+        output: NDArray[Any] = self._get(self._output)[0]
         return output if self._values is None else self._values(output)
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from fmx_runtime.errors import FmxError, ModelFileError, PictureError
+from fmx_runtime.output import Recorded, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -59,7 +60,7 @@ def to_pictures(
             yield Failed(question.path, question.picture)
 
 
-class Failed:
+class Failed(Recorded):
     """What there is to say in the place of an answer."""
 
     def __init__(self, path: str, error: FmxError, frame: int | None = None) -> None:
@@ -94,6 +95,16 @@ class Classified:
         top = [{"label": item.label, "score": round(item.score, 6)} for item in self._top]
         return {**_name(self._question.path, self._question.frame), **top[0], "top": top}
 
+    def json(self) -> str:
+        """The record as JSON, composed here: a general encoder takes four times as long."""
+        path, _, frame = self._question
+        number = "" if frame is None else f', "frame": {frame}'
+        top = [
+            f'"label": {encoded(item.label)}, "score": {round(item.score, 6)!r}'
+            for item in self._top
+        ]
+        return f'{{"path": {encoded(path)}{number}, {top[0]}, "top": [{{{"}, {".join(top)}}}]}}'
+
     def lines(self) -> Sequence[str]:
         """One."""
         path, _, frame = self._question
@@ -102,7 +113,7 @@ class Classified:
         return (f"{path}{number}: {scores}",)
 
 
-class Tested:
+class Tested(Recorded):
     """The verdict on a model."""
 
     error = None

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     received: list[int] = []
     try:
         with _signals_raising(received):
-            return _main(_options(arguments))
+            return _main(_options(arguments), received)
     except KeyboardInterrupt:
         return _SIGNALS + received[0] if received else 130
     except Exception:
@@ -78,7 +78,7 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
             signal.signal(number, usual[number])
 
 
-def _main(options: argparse.Namespace) -> int:
+def _main(options: argparse.Namespace, received: Sequence[int]) -> int:
     import warnings
 
     from fmx_runtime.quiet import native_stderr_silenced
@@ -88,6 +88,8 @@ def _main(options: argparse.Namespace) -> int:
             _silence_pillow()
             return _run(options)
     except FmxError as error:
+        if received:  # an interpreter that was being imported took it for a failure of its own
+            raise KeyboardInterrupt from error
         _complain(error)
         return error.exit_code
     except KeyboardInterrupt:
@@ -135,8 +137,13 @@ def _parser() -> argparse.ArgumentParser:
 
     from fmx_runtime.backend import BackendName
 
+    def formatter(prog: str) -> argparse.HelpFormatter:
+        # the terminal's own width would be asked of a module that takes 2 ms to import, each time
+        return argparse.HelpFormatter(prog, width=80)
+
     parser = argparse.ArgumentParser(
         prog="fmx-run",
+        formatter_class=formatter,
         usage="%(prog)s [option ...] PICTURE [PICTURE ...]\n"
         "       %(prog)s [option ...] --watch DIR | --camera SOURCE\n"
         "       %(prog)s [option ...] --self-test | --info [MODEL ...]",

@@ -208,7 +208,9 @@ def _kind(mode: int) -> str:
 
 def _upright(source: bytes | Image.Image, mode: str, detail: int | None) -> Image.Image:
     """The picture in that mode, turned as its camera says."""
-    with _SILENCE:
+    # Pillow remarks on PNG files only where they are animated
+    quiet = isinstance(source, bytes) and source.startswith(b"\x89PNG") and b"acTL" not in source
+    with contextlib.nullcontext() if quiet else _SILENCE:
         image = _opened(source, mode, detail) if isinstance(source, bytes) else source
         image.load()
         flat = _flat(image, mode, detail)

@@ -14,6 +14,7 @@ from fmx_runtime.backend import available, sniff
 from fmx_runtime.card import ModelCard
 from fmx_runtime.carrier import read_card, read_model
 from fmx_runtime.errors import ModelFileError
+from fmx_runtime.output import Recorded
 from fmx_runtime.packages import versions
 from fmx_runtime.remedy import Machine, how_to_install
 
@@ -38,7 +39,7 @@ _POLARITY = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Info:
+class Info(Recorded):
     """What there is to know of one file on this machine.
 
     Attributes:

@@ -14,11 +14,12 @@ from fmx_runtime.status_line import StatusLine
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Answer", "Form", "Output", "open_output", "printable"]
+__all__ = ["Answer", "Form", "Output", "Recorded", "encoded", "open_output", "printable"]
 
 Form = Literal["text", "json", "jsonl", "csv"]
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
+encoded = json.JSONEncoder(ensure_ascii=False).encode
+"""A value as JSON."""
 
 
 class Answer(Protocol):
@@ -35,8 +36,23 @@ class Answer(Protocol):
     def record(self) -> dict[str, Any]:
         """As JSON has it; with an ``error`` where there is one."""
 
+    def json(self) -> str:
+        """The record as JSON."""
+
     def lines(self) -> Sequence[str]:
         """As text has it, without the error."""
+
+
+class Recorded:
+    """An answer whose JSON is made of its record."""
+
+    def record(self) -> dict[str, Any]:
+        """See `Answer`."""
+        raise NotImplementedError
+
+    def json(self) -> str:
+        """See `Answer`."""
+        return encoded(self.record())
 
 
 class Output:
@@ -145,7 +161,7 @@ class _Json(Output):
 
     def write(self, answer: Answer) -> None:
         between, self._between = self._between, ","
-        _put(f"{between}\n{_ENCODER.encode(answer.record())}")
+        _put(f"{between}\n{answer.json()}")
 
     def end(self) -> None:
         _put("\n]\n" if self._between else "]\n")
@@ -153,7 +169,7 @@ class _Json(Output):
 
 class _JsonLines(Output):
     def write(self, answer: Answer) -> None:
-        _put(f"{_ENCODER.encode(answer.record())}\n")
+        _put(f"{answer.json()}\n")
 
 
 class _Csv(Output):

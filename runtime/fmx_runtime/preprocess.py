@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Picture", "to_pixels", "to_tensor"]
 
 _MIDDLE_GRAY = 127
+_UINT8 = np.dtype(np.uint8)
 
 _DETAIL = 8
 """Pixels for each of the network's: with as many, averaging down first changes none by over 1."""
@@ -53,9 +54,9 @@ def to_pixels(picture: Picture, spec: InputSpec, *, photo: bool | None = None) -
     if (
         isinstance(picture, np.ndarray)
         and picture.shape == (spec.height, spec.width, spec.channels)
-        and picture.dtype == np.uint8
+        and picture.dtype == _UINT8
     ):
-        return np.ascontiguousarray(picture)
+        return picture
     detail = _DETAIL * max(spec.width, spec.height)
     mode: Literal["L", "RGB"] = "L" if spec.channels == 1 else "RGB"
     of_garments = spec.subject == "garment" and photo is not False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from fmx_runtime.errors import OutputError, PictureError
-from fmx_runtime.output import Form, open_output, printable
+from fmx_runtime.output import Form, Recorded, open_output, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FORMS = get_args(Form)
 
 
-class Said:
+class Said(Recorded):
     """An answer as it is given."""
 
     exit_code = 0
