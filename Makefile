@@ -6,7 +6,8 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test test-arm64 test-armhf lint notebook onnx-speed bench-runtime interpreter-versions export-coverage
+.PHONY: help setup demo test test-arm64 test-armhf lint notebook onnx-speed bench-runtime photo-accuracy \\
+	interpreter-versions export-coverage
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
@@ -18,6 +19,7 @@ help:
 	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
 	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
 	@echo "make bench-runtime   docs/runtime-speed.md: what the runtime costs beside the interpreter"
+	@echo "make photo-accuracy PHOTOS=DIR   how often photographs are right, whole and with the garment found"
 	@echo "make interpreter-versions   docs/interpreter-versions.md: why int8 differs between versions"
 	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
 	@echo "make setup         only the virtual environment in .venv"
@@ -55,6 +57,9 @@ onnx-speed: $(READY)
 
 bench-runtime: $(READY)
 	$(BIN)/python tools/bench_runtime.py
+
+photo-accuracy: $(READY)
+	$(BIN)/python tools/photo_accuracy.py $$(ls -t exports/*/*.int8.tflite | head -1) $(PHOTOS)
 
 interpreter-versions: $(READY)
 	$(BIN)/python tools/interpreter_versions.py

@@ -14,7 +14,14 @@ from fmx_cli.app import app
 from fmx_runtime.cli import _options
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "runtime/README.md", "docs/export.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "runtime/README.md",
+    "docs/export.md",
+    "docs/raspberry-pi.md",
+    "docs/arm.md",
+)
 
 
 def commands(program: str) -> list[tuple[str, list[str]]]:

@@ -382,9 +382,9 @@ def test_self_test_fails(fmx_run: FmxRun, exported: Path, other_models: dict[str
     done = fmx_run("--self-test", *other_models.values(), "gone.tflite", whole, model=None)
     near, far, last = done.stdout.splitlines()
     assert near.startswith(f"{other_models['near']}: within tolerance (3 golden pictures, onnx")
-    assert near.endswith(", largest difference 0.0039 of 0.035)")
+    assert near.endswith(", largest difference 0.0039 of 0.1)")
     assert far.startswith(f"{other_models['far']}: wrong (3 golden pictures, onnxruntime ")
-    assert far.endswith(" of 0.035, other labels on top)")
+    assert far.endswith(" of 0.1, other labels on top)")
     assert last.startswith(f"{whole}: exact ")
     none, gone = done.stderr.splitlines()
     assert none == (
@@ -608,7 +608,8 @@ def test_interrupted_at_once(exported: Path, pictures: Path) -> None:
         time.sleep(milliseconds / 1000)
         process.send_signal(signal.SIGINT)
         assert process.communicate()[1] == ""
-        assert process.returncode in {0, 130}
+        # the last: when all is answered, and Python itself is about to end
+        assert process.returncode in {0, 130, -signal.SIGINT}
 
 
 @pytest.mark.parametrize("separator", ["\n", "\0"])

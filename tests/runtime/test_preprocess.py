@@ -549,8 +549,9 @@ def test_every_array_is_answered(array: NDArray[np.uint8], spec: InputSpec) -> N
     assert pixels.shape == spec.shape
     assert pixels.dtype == np.uint8
     assert np.array_equal(array, before)
-    assert pixels.min() >= min(array.min(), 255 - array.max())
-    assert pixels.max() <= max(array.max(), 255 - array.min())
+    if spec.subject == "whole":
+        assert pixels.min() >= min(array.min(), 255 - array.max())
+        assert pixels.max() <= max(array.max(), 255 - array.min())
 
 
 @given(npst.arrays(np.uint8, st.tuples(sides, sides)), st.sampled_from(["F", "T", "view"]))
