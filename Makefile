@@ -6,7 +6,7 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test test-arm64 test-armhf lint notebook onnx-speed bench-runtime photo-accuracy \\
+.PHONY: help setup demo test test-arm64 test-armhf lint notebook onnx-speed bench-runtime photo-accuracy \
 	interpreter-versions export-coverage
 
 help:

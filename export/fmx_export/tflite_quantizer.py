@@ -9,7 +9,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ai_edge_litert.tools import flatbuffer_utils
 from ai_edge_quantizer import qtyping, quantizer, recipe, recipe_manager
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "calibrate_tflite",
     "halve_tflite",
+    "kernel_difference",
     "quantize_tflite",
     "shrink_tflite",
     "widen_tflite",
@@ -148,6 +149,42 @@ def calibrate_tflite(
     except (ValueError, RuntimeError) as error:
         raise ExportError(f"cannot calibrate TFLite: {reason(error)}") from error
     return {**ranges, _image(float_model): (spec.offset, 255 * spec.scale + spec.offset)}
+
+
+def kernel_difference(model: bytes, pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How far apart the two sorts of kernels answer that an int8 file meets on devices.
+
+    Today's interpreters hand quantized layers to XNNPACK, which rounds a sum once. Older ones
+    compute with TFLite's own kernels, which round it twice. This interpreter has both.
+
+    Args:
+        model: as `quantize_tflite` gives it.
+        pictures: uint8 ``(n, height, width, channels)``.
+
+    Returns:
+        int64 ``(n,)``, the largest difference of an output, in its steps: 0 to 255.
+    """
+    rounded_once, rounded_twice = (
+        _answers(model, pictures, kernels)
+        for kernels in (OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    )
+    difference: NDArray[np.int64] = np.abs(rounded_once - rounded_twice).max(axis=1)
+    return difference
+
+
+def _answers(
+    model: bytes, pictures: NDArray[np.uint8], kernels: OpResolverType
+) -> NDArray[np.int64]:
+    """The integers that come out, int64 ``(n, classes)``."""
+    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    image, answer = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    rows = []
+    for pixels in pictures:
+        interpreter.set_tensor(image["index"], pixels[np.newaxis])
+        interpreter.invoke()
+        rows.append(interpreter.get_tensor(answer["index"])[0])
+    return np.array(rows, np.int64)
 
 
 def _image(float_model: bytes) -> str:

@@ -73,10 +73,14 @@ class OnnxBackend:
 
     def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
         """See `fmx_runtime.backend.Backend.run`."""
+        return np.array(self.scores(tensor), np.float32)
+
+    def scores(self, tensor: NDArray[Any]) -> list[float]:
+        """See `fmx_runtime.backend.Backend.scores`."""
         self._tensor[...] = tensor
         self._session.run_with_iobinding(self._binding)
-        answer: NDArray[np.float32] = self._answer[0].copy()
-        return answer
+        numbers: list[float] = self._answer[0].tolist()
+        return numbers
 
     @staticmethod
     def _bind(bind: Callable[..., None], name: str, array: NDArray[Any]) -> None:

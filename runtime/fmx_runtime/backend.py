@@ -60,6 +60,9 @@ class Backend(Protocol):
             float32 ``(classes,)``, dequantized; a new array at each call.
         """
 
+    def scores(self, tensor: NDArray[Any]) -> list[float]:
+        """The numbers of `run`: for a small network's few classes, NumPy would take longer."""
+
 
 def sniff(content: bytes) -> ModelFormat | None:
     """The format by the file's first bytes, None if it is neither."""

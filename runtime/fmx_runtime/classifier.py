@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,6 @@ from fmx_runtime.errors import BackendError, ModelFileError, PictureError
 from fmx_runtime.preprocess import to_pixels, to_tensor
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from fmx_runtime.preprocess import Picture
 
 __all__ = ["Classifier", "Prediction", "softmax"]
-
-_FEW_CLASSES = 64  # that many are sorted sooner by Python than by NumPy
 
 
 class Prediction(NamedTuple):
@@ -134,7 +132,7 @@ class Classifier:
             )
         rows = np.empty((len(pixels), len(self.card.labels)), np.float32)
         for index, picture in enumerate(pixels):
-            rows[index] = self._answer(picture)
+            rows[index] = self._scores(picture)
         return rows
 
     def classify(self, picture: Picture, top_k: int = 3) -> tuple[Prediction, ...]:
@@ -153,15 +151,12 @@ class Classifier:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
-        row = self._answer(to_pixels(picture, self._spec, photo=self._photo))
-        labels, scores = self._labels, row.tolist()
+        scores = self._scores(to_pixels(picture, self._spec, photo=self._photo))
         if top_k == 1:
             best = [scores.index(max(scores))]
-        elif len(labels) > _FEW_CLASSES:
-            best = np.argsort(-row, kind="stable")[:top_k].tolist()
         else:
             best = sorted(self._classes, key=scores.__getitem__, reverse=True)[:top_k]
-        return tuple([_prediction((labels[index], scores[index])) for index in best])
+        return tuple([_prediction((self._labels[index], scores[index])) for index in best])
 
     def classify_batch(
         self, pictures: Iterable[Picture], top_k: int = 3
@@ -187,14 +182,21 @@ class Classifier:
                 raise PictureError(f"picture {index}: {error}") from error
         return answers
 
-    def _answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities, float32 ``(classes,)``, of one picture ``(height, width, channels)``."""
+    def fork(self) -> int:
+        """`os.fork`, while no other thread is at the interpreter: so that the copy can answer."""
+        with self._turn:
+            return os.fork()
+
+    def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
+        """Probabilities, as float32 has them, of one picture ``(height, width, channels)``."""
         tensor = pixels[np.newaxis]
         if not self._bytes_in:
             tensor = to_tensor(tensor, self._spec)
         with self._turn:
-            row = self._backend.run(tensor)
-        return softmax(row) if self._logits else row
+            scores = self._backend.scores(tensor)
+        if self._logits:
+            scores = softmax(np.array(scores, np.float32)).tolist()
+        return scores
 
 
 def _whole_card(content: bytes) -> ModelCard:
@@ -217,7 +219,11 @@ def _check_match(card: ModelCard, backend: Backend) -> None:
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits as probabilities: float32, of the same shape; the last axis sums to 1."""
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: NDArray[np.float32] = exponents / exponents.sum(axis=-1, keepdims=True)
-    return result
+    """Logits as probabilities: float32, of the same shape; the last axis sums to 1.
+
+    Computed in float64 and rounded once, as processors differ in the last bits of an exponential.
+    """
+    exact = logits.astype(np.float64)
+    exponents = np.exp(exact - exact.max(axis=-1, keepdims=True))
+    result: NDArray[np.float64] = exponents / exponents.sum(axis=-1, keepdims=True)
+    return result.astype(np.float32)

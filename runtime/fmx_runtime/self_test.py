@@ -18,13 +18,15 @@ __all__ = ["SelfTest", "Verdict", "self_test"]
 _TOLERANCES = {
     "float32": 1e-4,  # the same sums in another order; measured 1e-6
     "float16": 1e-2,  # an interpreter may compute in half precision; 1e-6 where it does not
-    "int8": 0.1,  # one step of the logits, more here and less there; measured 13/256
+    "int8": 0.1,  # one step of the logits, more here and less there; measured 1.2e-2
     "int16x8": 1e-3,  # finer steps; measured 2.5e-4
     "dynamic": 1e-2,  # sums of pixels rounded to 8 bits, not the answers; measured 5e-4
 }
 """By precision: how far a probability may lie from the one that was given where the file was made.
 
-Measured between versions, and between kernels, of TFLite's interpreter.
+Measured between versions, and between kernels, of TFLite's interpreter. Of int8, on pictures as
+export chooses them: those that both sorts of kernels answer most alike, by networks of 10 to 68
+operators. Of any pictures, small networks were 0.06 apart, and one of 68 operators 0.41.
 """
 
 Verdict = Literal["exact", "within tolerance", "wrong"]

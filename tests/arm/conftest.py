@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,9 @@ def _logits(model: Path, images: NDArray[np.uint8]) -> NDArray[np.int8]:
     """The integers that go into an int8 TFLite file's softmax, by LiteRT."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(model), num_threads=1, experimental_preserve_all_tensors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that keeping all tensors takes memory
+        interpreter = Interpreter(str(model), num_threads=1, experimental_preserve_all_tensors=True)
     interpreter.allocate_tensors()
     operators = interpreter._get_ops_details()
     (softmax,) = (operator for operator in operators if operator["op_name"] == "SOFTMAX")

@@ -14,25 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
-COMPARISON = ["tests/arm/device"]
+DEVICE = "tests/arm/device"
+OLD = [f"{DEVICE}/test_{name}.py" for name in ("old_interpreter", "same_pixels")]
 PIXELS = [f"tests/runtime/test_{name}.py" for name in ("decode", "preprocess", "photo")]
+FILES = [f"tests/runtime/test_{name}.py" for name in ("card", "carrier", "codec", "pictures")]
 LEFT_OUT = {
     "test_cli.py": "a hundred processes of three emulated seconds; device/test_command.py has some",
     "test_probe.py": "likewise",
     "test_hostile_models.py": "minutes of mutated files, to which no processor matters",
     "test_hostile_pictures.py": "likewise",
     "test_foreign.py": "its models are made by Keras, which is not on the device",
+    "test_carrier.py::test_no_flipped_bit_of_a_card_goes_unnoticed": "each bit there is, likewise",
+    "test_pictures.py::test_a_folder_deeper_than_calls_can_be": "a thousand folders, likewise",
+    "test_self_test.py::test_where_it_was_made": "not here; device/test_same_answers.py has it",
 }
-OLD = ["tests/arm/device/test_old_interpreter.py"]
 # by device and processor: which Python, and which tests
 DEVICES = {
     "arm64": {
         # between them all of the runtime's tests: both cores of this machine have work
-        "cortex-a76": ("bin", [*COMPARISON, "tests/runtime", *map("--ignore={}".format, PIXELS)]),
-        "cortex-a72": ("bin", [*COMPARISON, *PIXELS]),
+        "cortex-a76": (
+            "bin",
+            [DEVICE, "tests/runtime", *map("--ignore={}".format, PIXELS + FILES)],
+        ),
+        "cortex-a72": ("bin", [DEVICE, *PIXELS, *FILES]),
         "cortex-a53": ("old/bin", OLD),
     },
-    "armhf": {"cortex-a7": ("bin", [*OLD, *PIXELS])},
+    "armhf": {
+        "cortex-a7": ("bin", [*OLD, f"{DEVICE}/test_command.py"]),
+        "max": ("bin", [*OLD, *PIXELS]),
+    },
 }
 
 
@@ -45,7 +55,10 @@ def runs(
     begun = {}
     for cpu, (python, tests) in DEVICES[device.name].items():
         log = tmp_path_factory.mktemp("logs") / f"{cpu}.txt"
-        ignored = [f"--ignore=tests/runtime/{name}" for name in LEFT_OUT]
+        ignored = [
+            f"--{'deselect' if '::' in name else 'ignore'}=tests/runtime/{name}"
+            for name in LEFT_OUT
+        ]
         command = [device / python / "python", "-m", "pytest", "-p", "no:cacheprovider", "-rs"]
         with log.open("wb") as stream:
             begun[cpu] = (
@@ -64,7 +77,7 @@ def runs(
         process.wait()
 
 
-@pytest.mark.parametrize("cpu", ["cortex-a76", "cortex-a72", "cortex-a53", "cortex-a7"])
+@pytest.mark.parametrize("cpu", ["cortex-a76", "cortex-a72", "cortex-a53", "cortex-a7", "max"])
 def test_a_processor(
     cpu: str,
     runs: dict[str, tuple[subprocess.Popen[bytes], Path]],

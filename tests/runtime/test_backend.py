@@ -75,6 +75,7 @@ def test_answers_are_new_arrays(name: str, exported: Path, splits: Splits) -> No
     assert np.array_equal(first, kept)
     assert not np.array_equal(first, second)
     assert np.array_equal(opened.run(tensors[:1]), kept)
+    assert opened.scores(tensors[:1]) == kept.tolist()
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ import sys, time
 for _ in range(3):
     with open(sys.argv[1], "ab") as file:
         file.write(b"part")
-    time.sleep(0.03)
+    time.sleep(0.01)
 """
 
 WATCH = """
@@ -113,7 +113,7 @@ for path in new_pictures(Path(sys.argv[1])):
 def test_a_picture_that_is_copied(folder: Path, pictures: Path, seen: Watch) -> None:
     """It is named once, and at once; nothing is said of the old one."""
     subprocess.run(["cp", pictures / "00.png", folder / "new.png"], check=True)
-    assert seen(1) == folder / "new.png"
+    assert seen(1.9) == folder / "new.png"
     assert seen(0.5) is None
 
 
@@ -141,7 +141,7 @@ def test_a_reader_is_no_writer(folder: Path, pictures: Path, seen: Watch) -> Non
     shutil.copy(pictures / "00.png", folder / "new.png")
     with (folder / "new.png").open("rb"):
         assert seen(0.5) is None
-    assert seen(1) == folder / "new.png"
+    assert seen(1.9) == folder / "new.png"
     assert (folder / "new.png").read_bytes()
     assert seen(0.5) is None
 

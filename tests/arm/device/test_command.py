@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -12,14 +13,6 @@ from pathlib import Path
 import pytest
 
 from fmx_runtime import Classifier
-
-
-@pytest.fixture(scope="module")
-def here(prepared: Path | None) -> Path:
-    """The prepared folder."""
-    if prepared is None:
-        pytest.skip("only on a device, which 'make test-arm64' emulates")
-    return prepared
 
 
 def fmx_run(here: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -37,15 +30,17 @@ def fmx_run(here: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.parametrize("options", [("--jsonl",), ("--jsonl", "--threads", "2")])
-def test_a_folder(options: tuple[str, ...], here: Path) -> None:
-    """All pictures of a folder are answered as the library answers them, with one worker or two."""
-    done = fmx_run(here, *options, here / "files")
+def test_a_folder(options: tuple[str, ...], here: Path, tmp_path: Path) -> None:
+    """A folder of pictures is answered as the library answers them, with one worker or two."""
+    for path in sorted((here / "files").iterdir())[::8]:
+        (tmp_path / path.name).symlink_to(path)
+    done = fmx_run(here, *options, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    files = sorted((here / "files").iterdir())
+    files = sorted(tmp_path.iterdir())
     assert [answer["path"] for answer in answers] == [str(path) for path in files]
     classifier = Classifier(here / "exported" / "baseline.int8.tflite")
-    for path, answer in zip(files[::10], answers[::10], strict=True):
+    for path, answer in zip(files, answers, strict=True):
         (best,) = classifier.classify(path, 1)
         assert (answer["label"], answer["score"]) == (best.label, round(best.score, 6))
 
@@ -60,8 +55,9 @@ def test_a_table(here: Path) -> None:
 
 
 def test_the_card(here: Path) -> None:
-    """``--info`` says what runs the model here."""
+    """``--info`` says what runs the model here, and on what."""
     done = fmx_run(here, "--info")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "ai-edge-litert" in done.stdout
-    assert "aarch64" in done.stdout
+    assert Classifier(here / "exported" / "baseline.int8.tflite").backend in done.stdout
+    assert platform.machine() in done.stdout
+    assert platform.machine() in {"aarch64", "armv7l"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,22 +11,11 @@ from fmx_runtime import Classifier
 from fmx_runtime.self_test import self_test
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    from fmx_runtime.card import InputSpec
 
 pytest.importorskip("tflite_runtime", reason="another device has it")
 
 BACKEND = "tflite-runtime"
-
-
-@pytest.fixture(scope="module")
-def here(prepared: Path | None) -> Path:
-    """The prepared folder."""
-    if prepared is None:
-        pytest.skip("only on a device, which 'make test-arm64' or 'make test-armhf' emulates")
-    return prepared
 
 
 def test_int8_answers_are_the_same_bits(here: Path) -> None:
@@ -58,16 +46,3 @@ def test_a_file_proves_itself(precision: str, here: Path) -> None:
     """The files' own pictures are answered within tolerance."""
     path = here / "exported" / f"baseline.{precision}.tflite"
     assert self_test(Classifier(path, backend=BACKEND)).verdict != "wrong"
-
-
-def test_pixels(here: Path, digests: Callable[[Path, InputSpec], dict[str, str]]) -> None:
-    """PNG pictures of the network's own size are the same bytes with this Pillow too.
-
-    Other pictures are resized, and photographs decoded, by whatever version of Pillow there is.
-    """
-    card = Classifier(here / "exported" / "baseline.int8.tflite", backend=BACKEND).card
-    expected = json.loads((here / "digests.json").read_text("utf-8"))
-    found = digests(here, card.input)
-    assert found.keys() == expected.keys()
-    same = {name for name in expected if found[name] == expected[name]}
-    assert same >= {f"{index:02}.png gray" for index in range(60)}
