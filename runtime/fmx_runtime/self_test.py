@@ -24,9 +24,9 @@ _TOLERANCES = {
 }
 """By precision: how far a probability may lie from the one that was given where the file was made.
 
-Measured between versions, and between kernels, of TFLite's interpreter. Of int8, on pictures as
-export chooses them: those that both sorts of kernels answer most alike, by networks of 10 to 68
-operators. Of any pictures, small networks were 0.06 apart, and one of 68 operators 0.41.
+Measured between versions, and between kernels, of TFLite's interpreter. Of int8, on the pictures
+that export chooses, which both sorts of kernels answer nearly alike; on any of 2,000 to 20,000 held
+out, networks of 10, 23 and 68 operators were up to 0.05, 0.08 and 0.35 apart.
 """
 
 Verdict = Literal["exact", "within tolerance", "wrong"]

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 DEVICE = "tests/arm/device"
 OLD = [f"{DEVICE}/test_{name}.py" for name in ("old_interpreter", "same_pixels")]
 PIXELS = [f"tests/runtime/test_{name}.py" for name in ("decode", "preprocess", "photo")]
-FILES = [f"tests/runtime/test_{name}.py" for name in ("card", "carrier", "codec", "pictures")]
+REST = [f"tests/runtime/test_{name}.py" for name in ("card", "carrier", "pictures", "stream")]
 LEFT_OUT = {
     "test_cli.py": "a hundred processes of three emulated seconds; device/test_command.py has some",
     "test_probe.py": "likewise",
@@ -34,9 +34,9 @@ DEVICES = {
         # between them all of the runtime's tests: both cores of this machine have work
         "cortex-a76": (
             "bin",
-            [DEVICE, "tests/runtime", *map("--ignore={}".format, PIXELS + FILES)],
+            [DEVICE, "tests/runtime", *map("--ignore={}".format, PIXELS + REST)],
         ),
-        "cortex-a72": ("bin", [DEVICE, *PIXELS, *FILES]),
+        "cortex-a72": ("bin", [DEVICE, *PIXELS, *REST]),
         "cortex-a53": ("old/bin", OLD),
     },
     "armhf": {
@@ -54,16 +54,18 @@ def runs(
     prepared = prepare()
     begun = {}
     for cpu, (python, tests) in DEVICES[device.name].items():
-        log = tmp_path_factory.mktemp("logs") / f"{cpu}.txt"
+        folder = tmp_path_factory.mktemp(cpu)
+        log = folder / "log.txt"
         ignored = [
             f"--{'deselect' if '::' in name else 'ignore'}=tests/runtime/{name}"
             for name in LEFT_OUT
         ]
-        command = [device / python / "python", "-m", "pytest", "-p", "no:cacheprovider", "-rs"]
+        command = [device / python / "python", "-m", "pytest", "-p", "no:cacheprovider"]
+        options = ["-rs", "--durations=10", f"--basetemp={folder / 'tests'}"]
         with log.open("wb") as stream:
             begun[cpu] = (
                 subprocess.Popen(
-                    [*command, "--durations=10", *ignored, *tests],
+                    [*command, *options, *ignored, *tests],
                     stdout=stream,
                     stderr=subprocess.STDOUT,
                     cwd=ROOT,

@@ -14,6 +14,9 @@ import pytest
 from fmx_export import bundle
 from fmx_export.calibrate import calibration_digest
 from fmx_export.formats import FLOAT32, INT8, Format
+from fmx_export.tflite_quantizer import kernel_difference
+from fmx_export.verify import Reference, telling_pictures
+from fmx_runtime import golden
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError, OutputError
 from fmx_runtime.preprocess import to_tensor
@@ -152,6 +155,55 @@ def test_accuracy_is_kept(name: str, exported: Path, source: Source, splits: Spl
     else:
         assert accuracy >= keras_accuracy - 0.003
         assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.98
+
+
+def test_golden_pictures_are_steady(
+    exported: Path, export: Callable[..., Manifest], source: Source, splits: Splits, tmp_path: Path
+) -> None:
+    """Of int8 TFLite, no golden picture is one that an older interpreter answers otherwise.
+
+    Also where the pictures of which Keras is half sure, which would be taken, are all such ones.
+    """
+    card = Classifier(exported / NAMES[2]).card
+    model = (exported / NAMES[2]).read_bytes()[: card.model_bytes]
+    pictures = splits.validation.images[:2000]
+    probabilities = source.model.predict(to_tensor(pictures, source.spec), verbose=0)
+    unsure = np.abs(probabilities.max(axis=1) - 0.6)
+    apart = kernel_difference(model, pictures) > 0
+    half_sure = np.flatnonzero(apart & (unsure < 0.1))[:20]
+    assert len(half_sure) > 3
+    others = np.flatnonzero(~apart & (unsure > 0.1) & (unsure < 0.3))[:100]
+    held_out = splits.validation.take(np.concatenate([half_sure, others]), "chosen")
+    asked = Reference(held_out, "probabilities", probabilities[[*half_sure, *others]])
+    assert kernel_difference(model, telling_pictures(asked)).any()
+
+    export(
+        formats=(Format.TFLITE_INT8,),
+        calibration=bundle.Calibration(splits.train.images[:200], "train", 0),
+        held_out=held_out,
+        folder=tmp_path,
+        max_drop=1,
+    )
+    made = Classifier(tmp_path / NAMES[2]).card
+    assert made.golden is not None
+    pixels, _ = golden.decode(made.golden, made.input.shape)
+    model = (tmp_path / NAMES[2]).read_bytes()[: made.model_bytes]
+    assert len(pixels) == 3
+    assert not kernel_difference(model, pixels).any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_few_held_out_pictures(
+    count: int, export: Callable[..., Manifest], few: Splits, tmp_path: Path
+) -> None:
+    """However few there are, some of them travel in the file."""
+    held_out = few.validation.take(np.arange(count), "few")
+    export(formats=(Format.TFLITE_INT8,), held_out=held_out, folder=tmp_path, max_drop=1)
+    card = Classifier(tmp_path / NAMES[2]).card
+    assert card.golden is not None
+    pixels, _ = golden.decode(card.golden, card.input.shape)
+    assert 1 <= len(pixels) <= min(count, 3)
+    assert all(any(np.array_equal(one, other) for other in held_out.images) for one in pixels)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from fmx_export.tflite import export_tflite
 from fmx_export.tflite_quantizer import (
     calibrate_tflite,
     halve_tflite,
+    kernel_difference,
     quantize_tflite,
     shrink_tflite,
     widen_tflite,
@@ -326,3 +327,22 @@ def test_what_cannot_be_quantized_is_said(source: Source) -> None:
         quantize_tflite(floats, ranges={image: (0, 1)}, plan=Plan())
     with pytest.raises(ExportError, match=r"^cannot quantize to int16x8 TFLite: [^\n]+$"):
         widen_tflite(floats, ranges={image: (0, 1)})
+
+
+def test_kernels_round_otherwise(source: Source, few: Splits) -> None:
+    """Some real pictures are answered alike by both sorts of kernels, some a few steps apart.
+
+    A picture by itself differs as it does among others.
+    """
+    floats = export_tflite(source.model, spec=source.spec)
+    found = calibrate_tflite(
+        floats, spec=source.spec, calibration=few.train.images[:20], plan=Plan()
+    )
+    content = quantize_tflite(floats, ranges=found, plan=Plan())
+    pictures = few.test.images[:300]
+    apart = kernel_difference(content, pictures)
+    assert apart.shape == (300,)
+    assert np.count_nonzero(apart == 0) > 150
+    assert 0 < apart.max() < 26  # of 256, a tenth
+    at = int(apart.argmax())
+    assert kernel_difference(content, pictures[at : at + 1]).tolist() == [apart[at]]

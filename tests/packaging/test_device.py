@@ -118,6 +118,13 @@ def test_a_file_proves_itself(
     assert result["backend"] == "tflite-runtime 2.14.0"
 
 
+def test_golden_pictures_are_steady(old_device: Any, exported: Path, tmp_path: Path) -> None:
+    """The older interpreter rounds otherwise, but not on the pictures that int8 export chooses."""
+    model = shutil.copy(exported / "baseline.int8.tflite", tmp_path)
+    done = old_device.run("fmx-run", "--self-test", "--jsonl", model, cwd=tmp_path)
+    assert json.loads(done.stdout)["verdict"] == "exact"
+
+
 def test_the_older_interpreter_is_named(old_device: Any, carried: Path) -> None:
     """What is not installed there is said with the command that installs it."""
     for arguments, remedy in (

@@ -3,9 +3,11 @@ from __future__ import annotations
 import importlib.metadata
 from typing import TYPE_CHECKING
 
+import flatbuffers
 import numpy as np
 import onnx
 import pytest
+from ai_edge_litert import schema_py_generated as tflite
 from onnx import TensorProto, helper
 
 from fmx_runtime.backend import available, open_backend, sniff
@@ -76,6 +78,28 @@ def test_answers_are_new_arrays(name: str, exported: Path, splits: Splits) -> No
     assert not np.array_equal(first, second)
     assert np.array_equal(opened.run(tensors[:1]), kept)
     assert opened.scores(tensors[:1]) == kept.tolist()
+
+
+def without_its_end(content: bytes) -> bytes:
+    """A TFLite model that answers with what its last operator is given."""
+    model = tflite.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    graph.outputs = graph.operators.pop().inputs[:1]
+    model.signatureDefs = []
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_signed_answers(exported: Path, splits: Splits) -> None:
+    """Bytes with a sign stand for the numbers that those without one do which they become."""
+    content = (exported / "baseline.int8.tflite").read_bytes()
+    unsigned = open_backend(content, backend=None, threads=1)
+    signed = open_backend(without_its_end(content), backend=None, threads=1)
+    for tensor in np.split(splits.test.images[:20], 20):
+        expected = unsigned.scores(tensor)
+        assert signed.scores(tensor) == expected
+        assert signed.run(tensor).tolist() == expected
 
 
 @pytest.mark.parametrize(
