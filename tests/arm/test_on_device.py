@@ -41,7 +41,9 @@ DEVICES = {
     },
     "armhf": {
         "cortex-a7": ("bin", [*OLD, f"{DEVICE}/test_command.py"]),
-        "max": ("bin", [*OLD, *PIXELS]),
+        # a process of its own: tflite-runtime's library takes tiny floats for zero, for all who run
+        # beside it, and Hypothesis refuses to work so
+        "max": ("bin", PIXELS),
     },
 }
 

@@ -157,8 +157,13 @@ def test_accuracy_is_kept(name: str, exported: Path, source: Source, splits: Spl
         assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.98
 
 
-def test_golden_pictures_are_steady(
-    exported: Path, export: Callable[..., Manifest], source: Source, splits: Splits, tmp_path: Path
+def test_golden_pictures_are_steady(  # noqa: PLR0917 (fixtures)
+    exported: Path,
+    export: Callable[..., Manifest],
+    source: Source,
+    splits: Splits,
+    few: Splits,
+    tmp_path: Path,
 ) -> None:
     """Of int8 TFLite, no golden picture is one that an older interpreter answers otherwise.
 
@@ -179,15 +184,15 @@ def test_golden_pictures_are_steady(
 
     export(
         formats=(Format.TFLITE_INT8,),
-        calibration=bundle.Calibration(splits.train.images[:200], "train", 0),
+        calibration=bundle.Calibration(few.train.images[:200], few.train.name, 0),
         held_out=held_out,
         folder=tmp_path,
         max_drop=1,
     )
     made = Classifier(tmp_path / NAMES[2]).card
     assert made.golden is not None
+    assert (tmp_path / NAMES[2]).read_bytes()[: made.model_bytes] == model
     pixels, _ = golden.decode(made.golden, made.input.shape)
-    model = (tmp_path / NAMES[2]).read_bytes()[: made.model_bytes]
     assert len(pixels) == 3
     assert not kernel_difference(model, pixels).any()
 
