@@ -33,6 +33,12 @@ class LiteRTBackend:
             BackendError: the interpreter is installed, but cannot be loaded.
             ModelFileError: the interpreter refuses the file.
         """
+        if package == "tflite-runtime" and not np.__version__.startswith("1."):
+            # it would print a page, and then end in a SystemError
+            raise BackendError(
+                f"{package} was built for NumPy 1, and this is {np.__version__}: "
+                "'pip install \"numpy<2\"'"
+            )
         try:
             module = importlib.import_module(_MODULES[package])
         except ImportError as error:

@@ -109,7 +109,7 @@ class Devices:
         """The one with that version of Python and that interpreter.
 
         ``default`` is what the wheel itself asks for, with onnxruntime; the others are
-        ``tflite-runtime``, and ``none``.
+        ``tflite-runtime``, ``tflite-runtime, NumPy 2``, which do not go together, and ``none``.
         """
         folder = self._folder / f"{version}-{interpreter}"
         if folder.exists():
@@ -124,8 +124,10 @@ class Devices:
             _install(folder, *pins, f"{self._wheel}[onnx]")
         else:
             _install(folder, "--no-deps", self._wheel)
-            older = ["tflite-runtime==2.14.0", "numpy<2"]
-            _install(folder, "pillow", *(["numpy"] if interpreter == "none" else older))
+            numpy = "numpy<2" if interpreter == "tflite-runtime" else "numpy"
+            _install(folder, "pillow", numpy)
+            if interpreter != "none":
+                _install(folder, "--no-deps", "tflite-runtime==2.14.0")
         return Device(folder)
 
 

@@ -69,3 +69,13 @@ def test_a_missing_interpreter(version: str, devices: Any, carried: Path) -> Non
         (line,) = done.stderr.splitlines()
         assert f"Python {version}" in line
         assert f"pip install {package}" in line
+
+
+def test_an_interpreter_of_another_numpy(devices: Any, carried: Path) -> None:
+    """The older interpreter beside NumPy 2, which pip does not prevent, is said with the remedy."""
+    device = devices.get("3.11", "tflite-runtime, NumPy 2")
+    done = device.run("fmx-run", "--model", "baseline.int8.tflite", "pictures/00.png", cwd=carried)
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    assert "tflite-runtime was built for NumPy 1" in line
+    assert "numpy<2" in line
