@@ -78,8 +78,8 @@ command_of() {
     mkdir -p "$bin"
     cat >"$bin/python" <<SCRIPT
 #!/bin/sh
-exec "$emulator" -cpu "\${FMX_CPU:-$default_cpu}" -L "$folder/root" $* \\
-    -E FMX_PYTHON="$bin/python" "$folder/root/usr/bin/python3.11" "\$@"
+exec "$emulator" -cpu "\${FMX_CPU:-$default_cpu}" -L "$folder/system" $* \\
+    -E FMX_PYTHON="$bin/python" "$folder/system/usr/bin/python3.11" "\$@"
 SCRIPT
     cat >"$bin/fmx-run" <<SCRIPT
 #!/bin/sh
@@ -89,7 +89,7 @@ SCRIPT
 }
 
 tests=(pytest pytest-timeout hypothesis)
-packages=$folder/root/usr/lib/python3/dist-packages
+packages=$folder/system/usr/lib/python3/dist-packages
 if [[ $architecture == arm64 ]]; then
     default_cpu=cortex-a76 # Raspberry Pi 5
     emulator=$folder/qemu/usr/bin/qemu-aarch64
@@ -103,7 +103,7 @@ else
     platforms=(manylinux_2_34_armv7l)
 fi
 
-unpack "$architecture" bookworm "$folder/root" "${debian[@]}" &
+unpack "$architecture" bookworm "$folder/system" "${debian[@]}" &
 # QEMU 7.2 of bookworm crashes with the interpreters of today
 unpack "$(dpkg --print-architecture)" trixie "$folder/qemu" qemu-user &
 wait %1
@@ -120,7 +120,7 @@ else
     wheels "$packages" "${platforms[@]}" -- --no-deps tflite-runtime==2.14.0
     wheels "$packages" any -- "${tests[@]}" # unpinned: the newest ones of pure Python
     # where Debian's alternatives system, which did not run, would link from
-    libraries=$folder/root/usr/lib/arm-linux-gnueabihf
+    libraries=$folder/system/usr/lib/arm-linux-gnueabihf
     command_of "$folder" "$emulator" -E LD_LIBRARY_PATH="$libraries/blas:$libraries/lapack"
 fi
 # the checkout itself, and a name under which this Python can start itself again
