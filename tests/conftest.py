@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def prepared() -> Path | None:
+def prepared_folder() -> Path | None:
     """What was made on another machine for the tests on this one, if it was."""
     given = os.environ.get("FMX_PREPARED")
     return Path(given) if given else None
@@ -41,10 +41,10 @@ def found() -> fashion_mnist.Found:
 
 
 @pytest.fixture(scope="session")
-def splits(prepared: Path | None, request: pytest.FixtureRequest) -> Splits:
+def splits(prepared_folder: Path | None, request: pytest.FixtureRequest) -> Splits:
     """The real pictures; where they were prepared, some test pictures stand for all."""
-    if prepared:
-        with np.load(prepared / "pictures.npz") as arrays:
+    if prepared_folder:
+        with np.load(prepared_folder / "pictures.npz") as arrays:
             names = tuple(arrays["class_names"].tolist())
             few = Dataset("fashion-mnist test", arrays["images"], arrays["labels"], names)
         return Splits(train=few, validation=few, test=few)
@@ -54,9 +54,9 @@ def splits(prepared: Path | None, request: pytest.FixtureRequest) -> Splits:
 
 
 @pytest.fixture(scope="session")
-def few(splits: Splits, prepared: Path | None) -> Splits:
+def few(splits: Splits, prepared_folder: Path | None) -> Splits:
     """2,000 of the real training pictures and 500 of each other kind: an epoch takes a second."""
-    if prepared:
+    if prepared_folder:
         pytest.skip("networks are trained where TensorFlow is")
     return dataclasses.replace(
         splits,
@@ -126,11 +126,13 @@ def source(finished: Run) -> Source:
 
 @pytest.fixture(scope="session")
 def exported(
-    prepared: Path | None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    prepared_folder: Path | None,
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
-    if prepared:
-        return prepared / "exported"
+    if prepared_folder:
+        return prepared_folder / "exported"
     from fmx_export import bundle
     from fmx_export.formats import FLOAT32, INT8
 

@@ -13,6 +13,7 @@ import itertools
 import os
 import stat
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
 from fmx_runtime.backend import sniff
@@ -31,7 +32,7 @@ _NO_MODEL = "neither a TFLite nor an ONNX model"
 
 # what counts here of ZIP's end record, of an entry of its directory, and of a file's own header
 _END = struct.Struct("<10x H L L 2x")  # entries; size and place of the directory
-_ENTRY = struct.Struct("<10x H 8x 4x L H H H 8x L")  # method, size, lengths, place of the header
+_ENTRY = struct.Struct("<10x H 4x L 4x L H H H 8x L")  # method, CRC, size, lengths, header's place
 _HEADER = struct.Struct("<26x H H")  # lengths of name and extra field
 _LONGEST_COMMENT = (1 << 16) - 1
 
@@ -122,7 +123,7 @@ def _from_zip(content: bytes) -> bytes | None:
     before = at - directory  # bytes in front of the archive, if its offsets do not count them
     card = None
     for _ in range(entries):
-        method, size, name, extra, comment, header = _ENTRY.unpack_from(content, at)
+        method, checksum, size, name, extra, comment, header = _ENTRY.unpack_from(content, at)
         if content[at + _ENTRY.size :][:name] == CARD_KEY.encode():
             # a stored card is no larger than the file, while a compressed one could fill the memory
             if method != 0:
@@ -130,6 +131,8 @@ def _from_zip(content: bytes) -> bytes | None:
             header += before
             start = header + _HEADER.size + sum(_HEADER.unpack_from(content, header))
             card = content[start : start + size]
+            if zlib.crc32(card) != checksum:
+                raise ValueError("it is not as it was written")
         at += _ENTRY.size + name + extra + comment
     return card
 

@@ -85,7 +85,7 @@ def _main(options: argparse.Namespace, received: Sequence[int]) -> int:
 
     try:
         with native_stderr_silenced(), warnings.catch_warnings():
-            _silence_pillow()
+            warnings.simplefilter("ignore")
             return _run(options)
     except FmxError as error:
         if received:  # an interpreter that was being imported took it for a failure of its own
@@ -103,15 +103,6 @@ def _main(options: argparse.Namespace, received: Sequence[int]) -> int:
             return 0
         _complain(f"cannot write the answers: {error.strerror or error}")
         return 1
-
-
-def _silence_pillow() -> None:
-    """Keep off what it remarks on odd pictures besides reading or refusing them."""
-    import logging
-    import warnings
-
-    warnings.simplefilter("ignore")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def _complain(message: object) -> None:

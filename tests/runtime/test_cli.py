@@ -743,7 +743,9 @@ class _Lines:
 def _until_watched(folder: Path, picture: Path, answers: _Lines) -> str:
     """Write a picture until it is answered, since nobody tells when watching begins."""
     for _ in range(100):
-        (folder / "first.png").write_bytes(picture.read_bytes())
+        # whole at once, as the one before it may just be read
+        (folder / ".first.png").write_bytes(picture.read_bytes())
+        (folder / ".first.png").rename(folder / "first.png")
         with contextlib.suppress(queue.Empty):
             return str(json.loads(answers.next(0.2))["path"])
     pytest.fail("nothing was answered")

@@ -63,9 +63,11 @@ def test_damaged_vectors_are_said(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"])
-def test_files_answer_their_golden_inputs(name: str, exported: Path, prepared: Path | None) -> None:
+def test_files_answer_their_golden_inputs(
+    name: str, exported: Path, prepared_folder: Path | None
+) -> None:
     """Each exported file gives exactly the answers that it carries, and they are not all alike."""
-    if prepared:
+    if prepared_folder:
         pytest.skip("they are exact where the file was made")
     classifier = Classifier(exported / f"baseline.{name}")
     assert classifier.card.golden is not None

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def here(prepared: Path | None) -> Path:
+def here(prepared_folder: Path | None) -> Path:
     """The prepared folder."""
-    if prepared is None:
+    if prepared_folder is None:
         pytest.skip("only on a device, which 'make test-arm64' and 'make test-armhf' emulate")
-    return prepared
+    return prepared_folder
