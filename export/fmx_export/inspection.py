@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fmx_export.graph import Graph, read_graph
 from fmx_runtime.card import CARD_KEY, ModelCard
-from fmx_runtime.carrier import read_card
+from fmx_runtime.carrier import read_card, read_model
 from fmx_runtime.errors import ModelFileError
 
 if TYPE_CHECKING:
@@ -60,14 +60,9 @@ def inspect_file(path: Path) -> Inspection:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ModelFileError(f"model '{path}' does not exist") from error
-    except IsADirectoryError as error:
-        raise ModelFileError(f"'{path}' is a folder; give a .tflite or .onnx file") from error
-    except OSError as error:
-        raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
+    if path.is_dir():
+        raise ModelFileError(f"'{path}' is a folder; give a .tflite or .onnx file")
+    return read_model(path)
 
 
 def _judge(content: bytes) -> tuple[Verdict, str | None, ModelCard | None]:
