@@ -20,9 +20,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
-from fmx_benchmarks.machine import describe
 from fmx_runtime import Classifier
 from fmx_runtime.atomic import write
+from fmx_runtime.bench.machine import describe
 from fmx_runtime.quiet import native_stderr_silenced
 from fmx_training import fashion_mnist
 

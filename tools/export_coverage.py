@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmx_benchmarks import machine
 from fmx_export import provenance
 from fmx_export.formats import FLOAT32, INT8, Format
 from fmx_runtime import codec
 from fmx_runtime.atomic import make_folder, write
+from fmx_runtime.bench import machine
 from fmx_runtime.card import InputSpec, Provenance
 from fmx_runtime.errors import FmxError
 from fmx_runtime.preprocess import to_pixels, to_tensor

@@ -17,7 +17,6 @@ import keras
 import numpy as np
 import onnxruntime
 
-from fmx_benchmarks.machine import describe
 from fmx_export.bundle import this_processor
 from fmx_export.onnx import export_onnx, serialize
 from fmx_export.onnx_quantizer import (
@@ -29,6 +28,7 @@ from fmx_export.onnx_quantizer import (
 )
 from fmx_export.plan import Plan
 from fmx_runtime.atomic import write
+from fmx_runtime.bench.machine import describe
 from fmx_runtime.preprocess import to_tensor
 from fmx_runtime.quiet import native_stderr_silenced
 from fmx_training import fashion_mnist

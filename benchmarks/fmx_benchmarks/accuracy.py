@@ -11,7 +11,25 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Difference", "Proportion", "confusion", "difference", "per_class", "proportion"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "Difference",
+    "Proportion",
+    "calibration_error",
+    "confusion",
+    "difference",
+    "log_loss",
+    "per_class",
+    "proportion",
+]
+
+LEAST_PROBABILITY = 1 / 512
+"""What smaller ones count as in the log loss: half the step of the probabilities of int8 files.
+
+They give 0 to whatever is below it, whose logarithm would be all that counts.
+"""
+
+_BINS = 15
 
 _Z95 = 1.959963984540054
 """Of the normal distribution, 95 % lie within so many standard deviations."""
@@ -75,6 +93,18 @@ class Difference:
         half = _Z95 * math.sqrt(gained + lost - (gained - lost) ** 2 / total) / total
         return max(-1.0, middle - half), min(1.0, middle + half)
 
+    @property
+    def p_value(self) -> float:
+        """McNemar's exact test: how likely so uneven a split is, if neither is better.
+
+        Q. McNemar: Note on the sampling error of the difference between correlated proportions or
+        percentages, 1947; exact, as a two-sided binomial test.
+        """
+        from scipy.stats import binomtest
+
+        changed = self.gained + self.lost
+        return float(binomtest(self.gained, changed).pvalue) if changed else 1.0
+
 
 def proportion(hits: NDArray[np.bool_]) -> Proportion:
     """Count the hits.
@@ -128,3 +158,33 @@ def per_class(matrix: NDArray[np.int64]) -> tuple[Proportion | None, ...]:
     """
     pairs = zip(matrix.diagonal().tolist(), matrix.sum(axis=1).tolist(), strict=True)
     return tuple(Proportion(hits, total) if total else None for hits, total in pairs)
+
+
+def log_loss(true_scores: NDArray[np.float64]) -> float:
+    """The mean negative natural logarithm of the true labels' probabilities.
+
+    Args:
+        true_scores: float64 ``(n,)``, n at least 1, values 0 to 1; those below
+            `LEAST_PROBABILITY` count as that.
+    """
+    return float(-np.log(np.maximum(true_scores, LEAST_PROBABILITY)).mean())
+
+
+def calibration_error(scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> float:
+    """How far scores are from the share of answers that are right: the expected calibration error.
+
+    M. P. Naeini, G. F. Cooper, M. Hauskrecht: Obtaining well calibrated probabilities using
+    Bayesian binning, 2015; with 15 bins of equal width, as C. Guo et al.: On calibration of modern
+    neural networks, 2017.
+
+    Args:
+        scores: float64 ``(n,)``, the probability of each answer, 0 to 1; n at least 1.
+        hits: bool ``(n,)``, whether the answer is right.
+
+    Returns:
+        0 to 1.
+    """
+    bins = np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
+    right = np.bincount(bins, weights=hits, minlength=_BINS)
+    expected = np.bincount(bins, weights=scores, minlength=_BINS)
+    return float(np.abs(right - expected).sum() / len(scores))

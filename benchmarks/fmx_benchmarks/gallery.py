@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmx_benchmarks.result import Result, Variant
+    from fmx_benchmarks.analysis import Analysis
+    from fmx_runtime.bench.record import Variant
 
 __all__ = ["Exhibit", "disagreements"]
 
@@ -40,18 +41,18 @@ class Exhibit:
 
 
 def disagreements(
-    result: Result, variant: Variant, images: NDArray[np.uint8], most: int
+    analysis: Analysis, variant: Variant, images: NDArray[np.uint8], most: int
 ) -> tuple[Exhibit, ...]:
     """Pictures that a model answers otherwise than the reference, the surest answers first.
 
     Args:
-        result: of a run on ``images``.
+        analysis: of a run on ``images``.
         variant: the model.
         images: uint8 ``(n, height, width, 1 or 3)``.
         most: how many at most.
     """
-    differing = result.disagreements(variant)
-    reference, names = result.reference, result.class_names
+    differing, result = analysis.disagreements(variant), analysis.result
+    reference, names = analysis.reference, result.class_names
     surest = sorted(differing.tolist(), key=lambda i: -min(variant.scores[i], reference.scores[i]))
     return tuple(
         Exhibit(

@@ -11,12 +11,15 @@ import numpy as np
 from fmx_benchmarks.table import title
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fmx_benchmarks.result import Result, Variant
+    from fmx_benchmarks.analysis import Analysis
+    from fmx_runtime.bench.record import Variant
 
-__all__ = ["latency_svg", "tradeoff_svg"]
+__all__ = ["latency_svg", "pareto_front", "tradeoff_svg"]
 
 _INK = "#010203"  # stands for the page's text colour, see _svg
 _COLOURS = {
@@ -49,23 +52,34 @@ _STYLE: Any = {  # typed by names that only matplotlib knows
 }
 
 
-def tradeoff_svg(result: Result) -> str:
-    """Accuracy against the median time of a picture; a mark's area is the file's size."""
+def tradeoff_svg(analysis: Analysis) -> str:
+    """Accuracy against the median time of a picture; a mark's area is the file's size.
+
+    The line joins the models of the Pareto front: no other is as accurate and as fast and as
+    small. The others are paler.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    variants = sorted(analysis.variants, key=lambda variant: analysis.latency_us(variant, 50))
+    front = pareto_front(analysis)
     with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 3.8), layout="constrained")
         axes = figure.subplots()
-        largest = max(variant.size_bytes for variant in result.variants)
-        by_time = sorted(result.variants, key=lambda variant: variant.latency_us(50))
-        for variant, offset in zip(by_time, itertools.cycle(_LABEL_OFFSETS), strict=False):
-            accuracy = result.accuracy(variant)
-            point = (variant.latency_us(50), 100 * accuracy.value)
-            low, high = (100 * bound for bound in accuracy.interval)
+        largest = max(variant.size_bytes for variant in variants)
+        points = {
+            one: (analysis.latency_us(one, 50), 100 * analysis.accuracy(one).value)
+            for one in variants
+        }
+        line = [points[one] for one in variants if one in front]
+        axes.plot(*zip(*line, strict=True), color=_INK, alpha=0.35, linewidth=1, linestyle="--")
+        for variant, offset in zip(variants, itertools.cycle(_LABEL_OFFSETS), strict=False):
+            point, pale = points[variant], 1.0 if variant in front else 0.4
+            low, high = (100 * bound for bound in analysis.accuracy(variant).interval)
             colour = _colour(variant)
             axes.plot([point[0]] * 2, [low, high], color=colour, alpha=0.35, linewidth=1.5)
-            axes.scatter(*point, s=40 + 260 * variant.size_bytes / largest, color=colour, zorder=3)
+            area = 40 + 260 * variant.size_bytes / largest
+            axes.scatter(*point, s=area, color=colour, alpha=pale, zorder=3)
             axes.annotate(
                 f"{title(variant)}\n{variant.size_bytes / 1e3:,.0f} KB",
                 point,
@@ -75,43 +89,68 @@ def tradeoff_svg(result: Result) -> str:
                 va="bottom" if offset > 0 else "top",
                 fontsize=8,
             )
-        axes.margins(x=0.14, y=0.12)
+        axes.margins(x=0.14, y=0.16)
         axes.set_ylabel("accuracy, %")
         _time_axis(axes)
         axes.grid(alpha=0.15, color=_INK)
         return _svg(figure)
 
 
-def latency_svg(result: Result) -> str:
+def pareto_front(analysis: Analysis) -> tuple[Variant, ...]:
+    """The models that no other beats: in accuracy, median time or size, and is no worse in any."""
+
+    def costs(variant: Variant) -> tuple[float, float, float]:
+        return (
+            -analysis.accuracy(variant).value,
+            analysis.latency_us(variant, 50),
+            variant.size_bytes,
+        )
+
+    every = {one: costs(one) for one in analysis.variants}
+
+    def is_beaten(mine: tuple[float, ...]) -> bool:
+        return any(
+            other != mine and all(theirs <= ours for theirs, ours in zip(other, mine, strict=True))
+            for other in every.values()
+        )
+
+    return tuple(one for one, mine in every.items() if not is_beaten(mine))
+
+
+def latency_svg(analysis: Analysis) -> str:
     """How the times of single pictures spread, with each model's p50, p90 and p99."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
+    variants = analysis.variants
     with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.9 + 0.55 * len(result.variants)), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 0.9 + 0.55 * len(variants)), layout="constrained")
         axes = figure.subplots()
-        fastest = min(variant.latency_us(0) for variant in result.variants)
-        slowest = max(variant.latency_us(99.5) for variant in result.variants)
+        fastest = min(analysis.latency_us(variant, 0) for variant in variants)
+        slowest = max(analysis.latency_us(variant, 99.5) for variant in variants)
         edges = np.geomspace(fastest * 0.97, slowest * 1.03, 160)
-        for row, variant in enumerate(result.variants):
-            _spread(axes, row, variant, edges)
-        axes.set_yticks(range(len(result.variants)), [title(one) for one in result.variants])
+        for row, variant in enumerate(variants):
+            _spread(
+                axes, row, variant, edges, [analysis.latency_us(variant, p) for p in (50, 90, 99)]
+            )
+        axes.set_yticks(range(len(variants)), [title(one) for one in variants])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.set_ylim(len(result.variants) - 0.45, -0.85)
+        axes.set_ylim(len(variants) - 0.45, -0.85)
         axes.grid(axis="x", alpha=0.15, color=_INK)
         _time_axis(axes)
         return _svg(figure)
 
 
-def _spread(axes: Axes, row: int, variant: Variant, edges: np.ndarray) -> None:
-    counts, _ = np.histogram(variant.calls_us, edges)
+def _spread(
+    axes: Axes, row: int, variant: Variant, edges: np.ndarray, quantiles: Sequence[float]
+) -> None:
+    counts, _ = np.histogram(np.concatenate([one.calls_us for one in variant.rounds]), edges)
     colour = _colour(variant)
     heights = 0.75 * np.sqrt(counts / counts.max())  # the root lets rare slow calls be seen
     axes.fill_between(
         edges[:-1], row + 0.12, row + 0.12 - heights, step="post", color=colour, linewidth=0
     )
-    quantiles = [variant.latency_us(percent) for percent in (50, 90, 99)]
     axes.plot(quantiles, [row + 0.22] * 3, "|", color=colour, markersize=7)
     words = " / ".join(f"{value:,.0f}" for value in quantiles)
     axes.text(1.02, row + 0.05, words, transform=axes.get_yaxis_transform(), fontsize=8)

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
+
+from fmx_benchmarks.analysis import Analysis, medians_us
 
 if TYPE_CHECKING:
-    from fmx_benchmarks.result import Result, Variant
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["COLUMNS", "Column", "build", "headline", "notes", "rows", "title"]
+    from rich.console import RenderableType
+
+    from fmx_benchmarks.estimate import Estimate
+    from fmx_runtime.bench.record import Result, Run, Variant
+
+__all__ = [
+    "COLUMNS",
+    "Column",
+    "build",
+    "failures",
+    "headline",
+    "name_of",
+    "notes",
+    "peer_rows",
+    "rows",
+    "same_answers",
+    "title",
+]
 
 _BUSY_LOAD = 0.5  # processes that ran beside us, averaged over a minute
 _WIDE_SPREAD = 1.5  # slowest round's median over the fastest one's
+_HOT = 80  # degrees; boards begin to slow down there
+_CLOCKS_APART = 1.1
 _TITLES = {"keras": "Keras", "tflite": "TFLite", "onnx": "ONNX"}
+_AGREE = 0.1
+_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -31,15 +57,46 @@ COLUMNS = (
     Column("model", "", "the file's format and the precision of its weights and activations"),
     Column("accuracy", "%", "pictures that got their true label, with Wilson's 95 % interval"),
     Column("difference", "points", "accuracy less the reference's, with its 95 % interval"),
+    Column(
+        "p",
+        "McNemar",
+        "how likely so uneven a difference is, if the model is as good as the reference: "
+        "McNemar's exact test",
+    ),
     Column("agreement", "%", "pictures that got the reference's label"),
+    Column(
+        "log loss",
+        "nats",
+        "mean negative logarithm of the true labels' probabilities, which count as 1/512 at least, "
+        "half a step of an int8 file's",
+    ),
+    Column(
+        "ECE",
+        "%",
+        "expected calibration error: how far scores are from the share of answers that are right, "
+        "in 15 bins",
+    ),
     Column("p50", "µs", "median time of a single picture, from its pixels to probabilities"),
     Column("p90", "µs", "nine of ten single pictures took no longer"),
     Column("p99", "µs", "99 of 100 single pictures took no longer"),
-    Column("speed", "", "how many times faster than the float32 file of the same format"),
-    Column("throughput", "pictures/s", "over all pictures, in the median round"),
+    Column(
+        "speed",
+        "",
+        "how many times as fast as the float32 file of the same format: the median of the ratios "
+        "of the two medians in each round, with its 95 % bootstrap interval",
+    ),
+    Column("throughput", "pictures/s", "handed over in the largest batch, on one thread"),
     Column("size", "KB", "of the file, 1,000 bytes each"),
     Column("memory", "MB", "the most that its process held up to the first answer"),
     Column("start", "s", "from the start of a fresh process to its first answer"),
+    Column("work", "GMAC/s", "billions of multiply-accumulates a second, in the median call"),
+    Column(
+        "of peak",
+        "%",
+        "of the most that NumPy gets out of one core in a product of float32 matrices; for int8 of "
+        "four times that with dot-product instructions, else twice. Kernels for wider instructions "
+        "than NumPy's can do more",
+    ),
 )
 
 
@@ -48,101 +105,234 @@ def title(variant: Variant) -> str:
     return f"{_TITLES[variant.format]} {variant.precision}"
 
 
-def rows(result: Result) -> tuple[tuple[str, ...], ...]:
+def name_of(run: Run) -> str:
+    """What a machine is called: the device's name, its board or its processor."""
+    kind = run.machine.board or f"{run.machine.processor}, {run.machine.architecture}"
+    return kind if run.place == "here" else f"{run.place} ({kind})"
+
+
+def rows(analysis: Analysis) -> tuple[tuple[str, ...], ...]:
     """One row of cells for each model, in the order of `COLUMNS`."""
-    return tuple(_row(result, variant) for variant in result.variants)
+    return tuple(_row(analysis, variant) for variant in analysis.variants)
 
 
-def _row(result: Result, variant: Variant) -> tuple[str, ...]:
-    accuracy, is_reference = result.accuracy(variant), variant == result.reference
-    difference = result.difference(variant)
+def _row(analysis: Analysis, variant: Variant) -> tuple[str, ...]:
+    accuracy, is_reference = analysis.accuracy(variant), variant == analysis.reference
+    difference = analysis.difference(variant)
+    work, share = analysis.macs_per_s(variant), analysis.peak_share(variant)
     return (
         title(variant),
         f"{100 * accuracy.value:.2f} ({_interval(accuracy.interval)})",
         "reference"
         if is_reference
         else f"{_signed(100 * difference.value)} ({_interval(difference.interval, signed=True)})",
-        "" if is_reference else f"{100 * result.agreement(variant).value:.2f}",
-        *(_microseconds(variant.latency_us(percent)) for percent in (50, 90, 99)),
-        _speed(result, variant),
-        f"{variant.pictures_per_s:,.0f}",
+        "" if is_reference else _p_value(difference.p_value),
+        "" if is_reference else f"{100 * analysis.agreement(variant).value:.2f}",
+        f"{analysis.log_loss(variant):.4f}",
+        f"{100 * analysis.calibration_error(variant):.2f}",
+        *(_microseconds(analysis.latency_us(variant, percent)) for percent in (50, 90, 99)),
+        _speed(analysis, variant),
+        _count(analysis.pictures_per_s(variant)),
         f"{variant.size_bytes / 1e3:,.0f}",
-        f"{variant.peak_bytes / 1e6:,.0f}",
-        f"{variant.start_s:.2f}",
+        f"{analysis.peak_bytes(variant) / 1e6:,.0f}",
+        f"{analysis.start_s(variant):.2f}",
+        "" if work is None else f"{work / 1e9:.1f}",
+        "" if share is None else f"{100 * share:.0f}",
     )
 
 
-def _speed(result: Result, variant: Variant) -> str:
-    baseline = result.baseline(variant)
+def _speed(analysis: Analysis, variant: Variant) -> str:
+    baseline = analysis.baseline(variant)
     if baseline is None or baseline == variant:
         return ""
-    return f"{statistics.median(result.speedups(variant, baseline)):.2f}x"
+    speed = analysis.speedup(variant, baseline)
+    return f"{speed.value:.2f}x{_bounds(speed)}"
 
 
-def headline(result: Result) -> tuple[str, ...]:
+def _bounds(estimate: Estimate) -> str:
+    """The interval in brackets, nothing where none is known."""
+    if math.isinf(estimate.high):
+        return ""
+    return f" ({estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def headline(analysis: Analysis) -> tuple[str, ...]:
     """What came out, in a sentence for each int8 file."""
     sentences = []
-    reference = result.reference
-    for variant in result.variants:
-        baseline = result.baseline(variant)
+    for variant in analysis.variants:
+        baseline = analysis.baseline(variant)
         if variant.precision != "int8" or baseline is None:
             continue
-        speed = statistics.median(result.speedups(variant, baseline))
-        points = 100 * result.difference(variant).value
+        difference = analysis.difference(variant)
         sentences.append(
-            f"{title(variant)} is {speed:.2f} times as fast as {title(baseline)}, "
-            f"{baseline.size_bytes / variant.size_bytes:.1f} times smaller, and gets "
-            f"{100 * result.accuracy(variant).value:.2f} % of the pictures right: "
-            f"{_signed(points)} points against {title(reference)}."
+            f"{title(variant)} is {_speed(analysis, variant).replace('x', ' times', 1)} as fast as "
+            f"{title(baseline)}, {baseline.size_bytes / variant.size_bytes:.1f} times smaller, and "
+            f"gets {100 * analysis.accuracy(variant).value:.2f} % of the pictures right: "
+            f"{_signed(100 * difference.value)} points against {title(analysis.reference)} "
+            f"({_interval(difference.interval, signed=True)}; "
+            f"p = {_p_value(difference.p_value)})."
         )
     return tuple(sentences)
 
 
-def notes(result: Result) -> tuple[str, ...]:
+def notes(analysis: Analysis) -> tuple[str, ...]:
     """How it was measured, and what to be wary of, each in a sentence."""
-    settings, machine = result.settings, result.machine
+    settings, pictures = analysis.run.settings, len(analysis.result.labels)
     where = "" if settings.core is None else f", all on processor core {settings.core}"
-    told = [
-        (
-            f"{len(result.labels):,} pictures ({result.data}); every model in a process of its "
-            f"own, on one thread{where}; {settings.rounds} rounds of {settings.calls} timed single "
-            f"pictures each, the models taking turns in each round. A speed is the median over "
-            f"the rounds of the ratio of the two medians in one round."
-        )
-    ]
+    told = (
+        f"{pictures:,} pictures ({analysis.result.data}); every time was taken in a fresh process "
+        f"with one model in it, on one thread{where}; {settings.rounds} rounds, in each of which "
+        f"the models took turns, of up to {settings.calls} timed single pictures after "
+        f"{settings.warmup} untimed ones."
+    )
+    return (told, *_warnings(analysis))
+
+
+def _warnings(analysis: Analysis) -> Iterable[str]:
+    machine, moments = analysis.run.machine, analysis.run.moments
     if machine.load > _BUSY_LOAD:
-        told.append(
+        yield (
             f"In the minute before the run the machine was busy (load {machine.load:.1f}): where "
             f"that was not your own training, trust the ratios more than the times."
         )
-    for variant in result.variants:
-        spread = _spread(variant)
-        if spread > _WIDE_SPREAD:
-            told.append(
-                f"{title(variant)}: the slowest round's median was {spread:.1f} times the "
-                f"fastest one's; measure again on a quiet machine before you quote its times."
+    flags = dict.fromkeys(flag for one in moments for flag in one.throttled or ())
+    if flags:
+        yield (
+            f"The board said: {', '.join(flags)}. Its power supply or its cooling limits it; "
+            "measure again with better ones before you quote its times."
+        )
+    hottest = max((one.celsius for one in moments if one.celsius is not None), default=0)
+    if hottest >= _HOT:
+        yield f"The processor was up to {hottest:.0f} °C hot, and may have slowed down."
+    clocks = [one.mhz for one in moments if one.mhz]
+    if clocks and max(clocks) > _CLOCKS_APART * min(clocks):
+        yield (
+            f"The clock changed from {min(clocks):,.0f} to {max(clocks):,.0f} MHz meanwhile: set "
+            "the governor to 'performance'."
+        )
+    for variant in analysis.variants:
+        medians = medians_us(variant)
+        if max(medians) > _WIDE_SPREAD * min(medians):
+            yield (
+                f"{title(variant)}: the slowest round's median was "
+                f"{max(medians) / min(medians):.1f} times the fastest one's; measure again on a "
+                "quiet machine before you quote its times."
             )
+
+
+def failures(result: Result) -> tuple[str, ...]:
+    """What was not measured, and why, a sentence each."""
+    return tuple(
+        f"{failure.name}{'' if run.place == 'here' else ' on ' + run.place}: {failure.reason}"
+        for run in result.runs
+        for failure in run.failures
+    )
+
+
+def same_answers(result: Result) -> tuple[str, ...]:
+    """Whether devices answer as this machine does, a sentence for each file on each device."""
+    here = {variant.sha256: variant for variant in result.runs[0].variants}
+    told = []
+    for run in result.runs[1:]:
+        for variant in run.variants:
+            twin = here.get(variant.sha256)
+            if twin is None:
+                continue
+            pairs = zip(variant.answers, twin.answers, strict=True)
+            differing = sum(there != ours for there, ours in pairs)
+            words = f"{differing:,} of {len(result.labels):,}" if differing else "none"
+            told.append(f"{title(variant)} on {run.place}: {words} of the labels differ from here.")
     return tuple(told)
 
 
-def _spread(variant: Variant) -> float:
-    medians = [statistics.median(one.calls_us) for one in variant.rounds]
-    return max(medians) / min(medians)
+PEER_HEADINGS = ("file", "tool", "what is timed", "theirs, µs", "ours, µs", "theirs / ours", "")
+"""Of `peer_rows`."""
 
 
-def build(result: Result) -> Table:
-    """The table for a terminal; the figures that decide, the others are in the reports."""
-    table = Table(box=None, pad_edge=False)
-    hidden = ("agreement", "p90", "memory")  # a terminal is 80 columns wide
-    chosen = [index for index, column in enumerate(COLUMNS) if column.heading not in hidden]
-    for index in chosen:
+def peer_rows(run: Run) -> tuple[tuple[str, ...], ...]:
+    """Others' tools beside ours, see `PEER_HEADINGS`."""
+    from fmx_benchmarks.estimate import median_of
+
+    found = []
+    for one in run.peers:
+        pairs = zip(one.theirs_us, one.ours_us, strict=True)
+        ratio = median_of([theirs / ours for theirs, ours in pairs])
+        found.append(
+            (
+                one.variant,
+                f"{one.peer} {one.version}".strip(),
+                f"{one.what}, {one.statistic}",
+                f"{statistics.median(one.theirs_us):.2f}",
+                f"{statistics.median(one.ours_us):.2f}",
+                f"{ratio.value:.2f}{_bounds(ratio)}",
+                "agree" if abs(ratio.value - 1) <= _AGREE else "differ",
+            )
+        )
+    return tuple(found)
+
+
+_DISPENSABLE = ("work", "of peak", "ECE", "log loss", "p", "agreement", "memory", "p90", "start")
+"""What a narrow terminal does without, the first ones first; the reports have them all."""
+
+
+def build(result: Result) -> RenderableType:
+    """The figures for a terminal 80 columns wide: of each machine those that decide."""
+    parts: list[RenderableType] = []
+    for run in result.runs:
+        if not run.variants:
+            continue
+        analysis = Analysis(result, run)
+        if len(result.runs) > 1:
+            parts += [Text(name_of(run), "bold")]
+        parts += [_narrow(rows(analysis)), Text()]
+    parts += [Text(sentence) for sentence in same_answers(result)]
+    if result.runs[0].peers:
+        parts += [_peers(result.runs[0]), Text()]
+    parts += [Text(sentence, "red") for sentence in failures(result)]
+    return Group(*parts)
+
+
+def _narrow(cells: Sequence[Sequence[str]]) -> Table:
+    shown = list(range(len(COLUMNS)))
+    for heading in _DISPENSABLE:
+        if sum(_width(index, cells) + 1 for index in shown) <= _WIDTH:
+            break
+        shown = [index for index in shown if COLUMNS[index].heading != heading]
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for index in shown:
         column = COLUMNS[index]
         heading = f"{column.heading}\n[dim]{column.unit}[/]"
-        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
-    for row in rows(result):
-        # nor is there room for the intervals
-        table.add_row(*(row[index].partition(" (")[0] for index in chosen))
+        table.add_column(heading, justify="right" if index else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(_short(row[index]) for index in shown))
     return table
+
+
+def _width(index: int, cells: Sequence[Sequence[str]]) -> int:
+    column = COLUMNS[index]
+    words = [column.heading, column.unit, *(_short(row[index]) for row in cells)]
+    return max(map(len, words))
+
+
+def _short(cell: str) -> str:
+    return cell.partition(" (")[0]  # there is no room for intervals
+
+
+def _peers(run: Run) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in PEER_HEADINGS:
+        table.add_column(heading, justify="right" if "µs" in heading else "left")
+    for row in peer_rows(run):
+        table.add_row(*(_short(cell) for cell in row))
+    return table
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.2f}" if value >= 0.01 else f"{value:.0e}"  # noqa: PLR2004
 
 
 def _microseconds(value: float) -> str:

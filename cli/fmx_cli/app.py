@@ -11,9 +11,10 @@ import io
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from fmx_export.formats import FLOAT32, INT8, Format
 from fmx_runtime.errors import FmxError
@@ -207,21 +208,89 @@ def inspect(
     show(model, json=json)
 
 
-@app.command()
+class _MeasuresByDefault(TyperGroup):
+    """``fmx bench MODELS`` is what ``fmx bench run MODELS`` would be."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if args[:1] == ["compare"] else ["run", *args])
+
+
+_bench = typer.Typer(cls=_MeasuresByDefault, rich_markup_mode=None)
+app.add_typer(_bench, name="bench", help="Measure model files, on this machine and on devices.")
+
+
+@_bench.command("run", hidden=True, epilog="'fmx bench compare -h' tells how to compare results.")
 def bench(
     models: Annotated[
         list[Path] | None,
         typer.Argument(help="Model files or export folders. Default: the newest in exports/."),
     ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="NPZ|DIR",
+            help="Labelled pictures: an .npz file with images and labels, or a folder with one "
+            "folder for each class. Default: Fashion-MNIST's test pictures.",
+            show_default=False,
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ssh://[USER@]HOST[:PORT]",
+            help="Measure there too, with ssh; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers",
+            help="Measure with others' tools too: litert-benchmark, onnxruntime alone, LoadGen.",
+        ),
+    ] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the models take turns.")] = 20,
+    calls: Annotated[int, typer.Option(min=1, help="Single pictures in each round.")] = 500,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Finish an interrupted benchmark.")
+    ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder. Default: reports/NAME.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Measure accuracy, latency, memory and start-up of model files beside the Keras model."""
-    from fmx_cli.bench import bench_files
+    """Measure accuracy, latency, throughput, memory and start of model files, beside Keras."""
+    from fmx_cli.bench import Wanted, bench_files
 
-    bench_files(models or [], output, data_dir)
+    wanted = Wanted(
+        images=images,
+        devices=tuple(device or ()),
+        peers=peers,
+        rounds=rounds,
+        calls=calls,
+        resume=resume,
+    )
+    bench_files(models or [], output, data_dir, wanted)
+
+
+@_bench.command()
+def compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD.json", help="A result.json of before.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW.json", help="One of now.")],
+    fail_if: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EXPR",
+            help="Exit with 1 if this is so, beyond noise: 'latency_p50 > +10%', "
+            "'accuracy < -0.2'; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Show what changed between two results, how sure that is, and fail where it is too much."""
+    from fmx_cli.compare import compare_files
+
+    compare_files(old, new, fail_if or [])
 
 
 @app.command()

@@ -2,66 +2,244 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fmx_cli.export import EXPORTS
 from fmx_cli.terminal import note, out, steps
 from fmx_export.manifest import MANIFEST, Manifest
 from fmx_export.publish import finish_publishing
+from fmx_runtime import codec
 from fmx_runtime.atomic import make_folder
-from fmx_runtime.classifier import Classifier
-from fmx_runtime.errors import DataError
-from fmx_runtime.quiet import native_stderr_silenced
+from fmx_runtime.errors import DataError, FmxError
 from fmx_training import fashion_mnist
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["bench_files"]
+    from fmx_benchmarks.device import Device
+    from fmx_benchmarks.suite import Plan
+    from fmx_runtime.bench.journal import Journal
+    from fmx_runtime.bench.labelled import Labelled
+    from fmx_runtime.bench.record import Result, Run
+
+__all__ = ["Wanted", "bench_files"]
 
 _REPORTS = Path("reports")
 
 
-def bench_files(paths: Sequence[Path], output: Path | None, data_dir: Path | None) -> Path:
-    """Measure model files on the test pictures and write the reports.
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for beside the models.
+
+    Attributes:
+        images: labelled pictures, see `fmx_runtime.bench.labelled.read`; None for Fashion-MNIST's.
+        devices: where to measure too, as ``ssh://user@host``.
+        peers: whether others' tools take part.
+        rounds: see `fmx_runtime.bench.record.Settings`.
+        calls: likewise.
+        resume: whether an interrupted benchmark is finished.
+    """
+
+    images: Path | None = None
+    devices: tuple[str, ...] = ()
+    peers: bool = False
+    rounds: int = 20
+    calls: int = 500
+    resume: bool = False
+
+
+def bench_files(
+    paths: Sequence[Path],
+    output: Path | None,
+    data_dir: Path | None,
+    wanted: Wanted | None = None,
+) -> Path:
+    """Measure model files and write the reports; after each machine, so that none waits in vain.
 
     Args:
         paths: model files and export folders; none means the newest export folder.
         output: folder of the reports.
         data_dir: see `fashion_mnist.find`.
+        wanted: what is asked for besides.
 
     Returns:
         The HTML report.
+
+    Raises:
+        FmxError: nothing could be measured; or some models or devices could not, after the
+            reports on the others are written.
     """
-    from fmx_benchmarks import report, suite, table
+    from fmx_benchmarks import suite
+    from fmx_benchmarks.device import Device
 
-    chosen = list(paths) or [_newest_export()]
-    files, keras_model = _expand(chosen)
-    folder = output or _REPORTS / files[0].name.split(".")[0]
-    _check(files)
-    make_folder(folder)
-    test = fashion_mnist.load(data_dir).test
-    with steps() as progress:
-        result = suite.run(
-            files,
-            test.images,
-            test.labels,
-            data=test.name,
-            keras_model=keras_model,
-            progress=progress,
+    wanted = wanted or Wanted()
+    devices = [Device.parse(text) for text in wanted.devices]
+    files, keras_model = _expand(list(paths) or [_newest_export()])
+    pictures = _pictures(wanted.images, data_dir)
+    plan = suite.plan(
+        files, pictures, keras_model=keras_model, rounds=wanted.rounds, calls=wanted.calls
+    )
+    folder = make_folder(output or _REPORTS / files[0].name.split(".")[0])
+    try:
+        with steps() as progress:
+            result, journal = suite.measure(plan, folder, resume=wanted.resume, progress=progress)
+            work = _Work(plan, folder, journal, progress)
+            report = work.finish(result, devices, peers=wanted.peers)
+    except KeyboardInterrupt:
+        note(
+            f"interrupted; what was measured is in '{folder / suite.PART}': the same command with "
+            "--resume goes on"
         )
-    out.print(table.build(result))
-    for path in report.write_all(result, test.images, folder):
-        out.print(str(path), markup=False)
-    return folder / report.HTML_NAME
+        sys.exit(130)
+    for name in ("result.json", "report.md", "report.html"):
+        out.print(str(folder / name), markup=False)
+    _complain(report)
+    return folder / "report.html"
 
 
-def _check(files: Sequence[Path]) -> None:
-    """Open each file once, so that a wrong one is said before anything is measured or written."""
-    with native_stderr_silenced():
-        for path in files:
-            Classifier(path)
+@dataclass(frozen=True)
+class _Work:
+    """A benchmark in progress, once this machine is measured."""
+
+    plan: Plan
+    folder: Path
+    journal: Journal
+    progress: Callable[[str], None]
+
+    def finish(self, result: Result, devices: Sequence[Device], *, peers: bool) -> Result:
+        """Add the others' tools and the devices, and write the reports."""
+        from fmx_benchmarks import table
+
+        finished = False
+        try:
+            here = self._with_macs(result.runs[0])
+            if peers:
+                here = dataclasses.replace(here, peers=self._peers())
+            result = dataclasses.replace(result, runs=(here,))
+            self._write(result)
+            for device in devices:
+                result = self._with_device(result, device)
+                self._write(result)
+            finished = True
+        finally:
+            self.journal.close(finished=finished)
+        out.print(table.build(result))
+        return result
+
+    def _write(self, result: Result) -> None:
+        from fmx_benchmarks import report
+
+        report.write_all(result, self._images(), self.folder)
+
+    def _images(self) -> Any:
+        """The pictures as the first model sees them, for the gallery."""
+        return self.plan.labelled.pixels(self.plan.models[0].card.input)
+
+    def _with_macs(self, run: Run) -> Run:
+        """The run with each model's multiply-accumulates, as far as they can be counted."""
+        from fmx_benchmarks.suite import with_macs
+        from fmx_export.inspection import inspect_file
+
+        macs: dict[str, int | None] = {}
+        for model in reversed(self.plan.models):
+            if model.format != "keras":
+                totals = inspect_file(model.path).graph.totals
+                macs[model.sha256] = totals.multiply_accumulates
+            else:  # the last one: its files have been counted by then, and do the same
+                macs[model.sha256] = next(iter(macs.values()), None)
+        return with_macs(run, macs)
+
+    def _peers(self) -> tuple[Any, ...]:
+        from fmx_benchmarks.peers import measure_peers
+
+        from fmx_runtime.bench.record import PeerFigure
+
+        def work() -> list[dict[str, Any]]:
+            with tempfile.TemporaryDirectory(prefix="fmx-peers-") as name:
+                figures = measure_peers(
+                    self.plan.files,
+                    _save_pixels(self.plan, Path(name)),
+                    rounds=self.plan.settings.rounds,
+                    core=self.plan.settings.core,
+                    progress=self.progress,
+                )
+            return [dataclasses.asdict(figure) for figure in figures]
+
+        done = self.journal.once("peers", work)
+        return tuple(codec.decode(PeerFigure, figure) for figure in done)
+
+    def _with_device(self, result: Result, device: Device) -> Result:
+        """The result with the device's run; or with what failed there, in this machine's run."""
+        from fmx_benchmarks import device as devices
+        from fmx_runtime.bench.labelled import save
+        from fmx_runtime.bench.record import Failure
+        from fmx_runtime.bench.record import Run as RunRecord
+
+        def work() -> dict[str, Any]:
+            with tempfile.TemporaryDirectory(prefix="fmx-device-") as name:
+                pictures = Path(name, "pictures.npz")
+                save(self._as_arrays(), pictures)
+                measured = devices.measure(
+                    device,
+                    self.plan.files,
+                    pictures,
+                    rounds=self.plan.settings.rounds,
+                    calls=self.plan.settings.calls,
+                    progress=self.progress,
+                )
+            return dataclasses.asdict(measured.runs[0])
+
+        try:
+            run = codec.decode(RunRecord, self.journal.once(f"device {device}", work))
+        except FmxError as error:
+            failure = Failure(name=str(device), reason=str(error))
+            here = result.runs[0]
+            here = dataclasses.replace(here, failures=(*here.failures, failure))
+            return dataclasses.replace(result, runs=(here, *result.runs[1:]))
+        return dataclasses.replace(result, runs=(*result.runs, self._with_macs(run)))
+
+    def _as_arrays(self) -> Labelled:
+        """The pictures as an array, which can be sent to a device."""
+        labelled = self.plan.labelled
+        return dataclasses.replace(
+            labelled, pictures=self._images(), class_names=self.plan.class_names
+        )
+
+
+def _save_pixels(plan: Plan, folder: Path) -> Path:
+    import numpy as np
+
+    path = folder / "pictures.npy"
+    np.save(path, plan.labelled.pixels(plan.models[0].card.input))
+    return path
+
+
+def _pictures(images: Path | None, data_dir: Path | None) -> Labelled:
+    from fmx_runtime.bench.labelled import Labelled, read
+
+    if images is not None:
+        return read(images)
+    test = fashion_mnist.load(data_dir).test
+    return Labelled(test.name, test.images, test.labels, test.class_names)
+
+
+def _complain(result: Result) -> None:
+    """End with an error if something was asked for that is not in the reports.
+
+    Raises:
+        DataError: a model or a device failed.
+    """
+    failures = [failure for run in result.runs for failure in run.failures]
+    for failure in failures:
+        note(f"'{failure.name}' was not measured: {failure.reason}")
+    if failures:
+        names = ", ".join(f"'{failure.name}'" for failure in failures)
+        raise DataError(f"not everything could be measured, the reports say why: {names}")
 
 
 def _newest_export() -> Path:

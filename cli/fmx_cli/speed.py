@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
-from fmx_benchmarks.latency import speedups, time_calls
+from fmx_runtime.bench.latency import time_calls
 from fmx_runtime.classifier import Classifier
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def against_float(
             ]
             for _ in range(_ROUNDS)
         ]
-        reference, *others = zip(*rounds, strict=True)
-        for file, times in zip(alike[1:], others, strict=True):
-            found[file.file] = statistics.median(speedups(reference, times))
+        medians = [[statistics.median(times) for times in one] for one in rounds]
+        for index, file in enumerate(alike[1:], 1):
+            found[file.file] = statistics.median(one[0] / one[index] for one in medians)
     return found

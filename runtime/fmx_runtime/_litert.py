@@ -64,7 +64,7 @@ class LiteRTBackend:
         self._of_byte = _of_byte(outputs[0])
         # looked up once: small networks answer in the time of a few look-ups
         self._set, self._get = self._interpreter.set_tensor, self._interpreter.get_tensor
-        self._invoke = self._interpreter.invoke
+        self.invoke = self._interpreter.invoke
 
     @property
     def name(self) -> str:
@@ -86,7 +86,7 @@ class LiteRTBackend:
     def _answer(self, tensor: NDArray[Any]) -> NDArray[Any]:
         """The output tensor, ``(1, classes)``."""
         self._set(self._input, tensor)
-        self._invoke()
+        self.invoke()
         output: NDArray[Any] = self._get(self._output)
         return output
 

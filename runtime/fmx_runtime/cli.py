@@ -115,11 +115,22 @@ def _complain(message: object) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What is asked for; wrong usage ends the process."""
+    if (sys.argv[1:] if arguments is None else arguments)[:1] == ["bench"]:
+        return _bench_options(arguments)
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
     if problem := _problem(options):
         parser.error(problem)
     return options
+
+
+def _bench_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    import argparse
+
+    from fmx_runtime.bench.command import parser
+
+    usual = argparse.Namespace(watch=None, camera=None, bench=True)
+    return parser().parse_args((sys.argv[1:] if arguments is None else arguments)[1:], usual)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=formatter,
         usage="%(prog)s [option ...] PICTURE [PICTURE ...]\n"
         "       %(prog)s [option ...] --watch DIR | --camera SOURCE\n"
-        "       %(prog)s [option ...] --self-test | --info [MODEL ...]",
+        "       %(prog)s [option ...] --self-test | --info [MODEL ...]\n"
+        "       %(prog)s bench --images NPZ|DIR MODEL [MODEL ...]",
         description="Say what is on pictures, with a model exported by fmx.",
         epilog="Without --model: $FMX_MODEL, or else the newest *.int8.tflite in this folder "
         "or in exports/*/. Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 the "
@@ -255,6 +267,10 @@ class _Work(NamedTuple):
 
 
 def _run(options: argparse.Namespace) -> int:
+    if "bench" in options:
+        from fmx_runtime.bench.command import bench
+
+        return bench(options, _complain)
     from fmx_runtime.output import open_output
     from fmx_runtime.progress import Progress
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_benchmarks import suite
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from fmx_benchmarks.result import Result
+    from fmx_benchmarks.analysis import Analysis
+    from fmx_runtime.bench.labelled import Labelled
+    from fmx_runtime.bench.record import Result
     from fmx_training.dataset import Dataset, Splits
     from fmx_training.run import Run
 
@@ -21,6 +28,14 @@ if TYPE_CHECKING:
 def pictures(splits: Splits) -> Dataset:
     """300 real test pictures, 30 of each class."""
     return splits.test.balanced_sample(300, 0)
+
+
+@pytest.fixture(scope="session")
+def labelled(pictures: Dataset) -> Labelled:
+    """The same, as benchmarks take them."""
+    from fmx_runtime.bench.labelled import Labelled
+
+    return Labelled(pictures.name, pictures.images, pictures.labels, pictures.class_names)
 
 
 @pytest.fixture(scope="session")
@@ -34,15 +49,105 @@ def files(exported: Path) -> Sequence[Path]:
 
 
 @pytest.fixture(scope="session")
-def result(files: Sequence[Path], finished: Run, pictures: Dataset) -> Result:
+def result(
+    files: Sequence[Path],
+    finished: Run,
+    labelled: Labelled,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Result:
     """What the suite measured."""
-    return suite.run(
-        files,
-        pictures.images,
-        pictures.labels,
-        data=pictures.name,
-        keras_model=finished.model_path,
-        rounds=4,
-        calls=200,
-        starts=2,
+    from fmx_benchmarks import suite
+
+    folder = tmp_path_factory.mktemp("bench")
+    plan = suite.plan(files, labelled, keras_model=finished.model_path, rounds=4, calls=200)
+    measured, journal = suite.measure(plan, folder, resume=False, progress=lambda _: None)
+    journal.close(finished=True)
+    return measured
+
+
+@pytest.fixture(scope="session")
+def analysis(result: Result) -> Analysis:
+    """Its statistics."""
+    from fmx_benchmarks.analysis import Analysis
+
+    return Analysis(result, result.runs[0])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A real sshd on a free port of this machine, for this user alone.
+
+    Attributes:
+        port: where it listens.
+        folder: its files; ``keys`` says what each key may do, ``tmp`` is where devices keep things.
+        pid: of the server.
+    """
+
+    port: int
+    folder: Path
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """As ``fmx bench --device`` takes it."""
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
+
+    def ssh(self, key: str = "client") -> str:
+        """The command that connects with a key, for ``$FMX_SSH``."""
+        return (
+            f"ssh -F none -i {self.folder / key} -o IdentitiesOnly=yes -o BatchMode=yes "
+            f"-o UserKnownHostsFile={self.folder / 'known'} -o StrictHostKeyChecking=yes"
+        )
+
+    def allow(self, key: str, command: str) -> None:
+        """Make a key with which every command is run by ``command``."""
+        _make_key(self.folder / key)
+        public = (self.folder / f"{key}.pub").read_text("utf-8")
+        with (self.folder / "authorized").open("a", encoding="utf-8") as file:
+            file.write(f'command="{command}" {public}')
+
+
+def _make_key(path: Path) -> None:
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path], check=True
     )
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that ends with the tests."""
+    program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None or shutil.which("ssh") is None:
+        pytest.skip("no sshd: apt-get install openssh-server openssh-client")
+    folder = tmp_path_factory.mktemp("sshd")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name in ("host", "client", "stranger"):
+        _make_key(folder / name)
+    shutil.copy(folder / "client.pub", folder / "authorized")
+    (folder / "authorized").chmod(0o600)
+    (folder / "known").write_text(
+        f"[127.0.0.1]:{port} {(folder / 'host.pub').read_text('utf-8')}", "utf-8"
+    )
+    (folder / "tmp").mkdir()
+    (folder / "config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder / 'host'}\n"
+        f"AuthorizedKeysFile {folder / 'authorized'}\nPidFile none\nStrictModes no\nUsePAM no\n"
+        f"PasswordAuthentication no\nKbdInteractiveAuthentication no\nPermitRootLogin yes\n"
+        f"MaxStartups 100\nSetEnv TMPDIR={folder / 'tmp'}\n",
+        "utf-8",
+    )
+    if os.geteuid() == 0:
+        os.makedirs("/run/sshd", exist_ok=True)  # noqa: PTH103 (where sshd wants to live)
+    server = subprocess.Popen(
+        [program, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("w")
+    )
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield Server(port, folder, server.pid)
+    server.terminate()
+    server.wait(10)

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from fmx_benchmarks.accuracy import (
     Difference,
     Proportion,
+    calibration_error,
     confusion,
     difference,
+    log_loss,
     per_class,
     proportion,
 )
@@ -92,3 +94,22 @@ def test_the_figures_fit_together(data: tuple[int, list[tuple[int, int, int]]]) 
     change = difference(labels, reference, answers)
     expected = np.mean(answers == labels) - np.mean(reference == labels)
     assert change.value == pytest.approx(expected)
+
+
+def test_mcnemar_as_published() -> None:
+    """The exact p-value is that of R. A. Fagerland et al., 2013: 1 and 7 pairs, p = 0.0703."""
+    assert Difference(gained=7, lost=1, total=21).p_value == pytest.approx(0.0703, abs=1e-4)
+    assert Difference(gained=0, lost=0, total=5).p_value == 1
+
+
+def test_log_loss_and_its_floor() -> None:
+    """The mean of -ln p; a probability of 0 counts as half a step of eight bits."""
+    assert log_loss(np.array([1.0, 0.5])) == pytest.approx(np.log(2) / 2)
+    assert log_loss(np.array([0.0])) == pytest.approx(np.log(512))
+
+
+def test_calibration_error() -> None:
+    """Scores that are met are no error; a sure answer that is wrong is a whole one."""
+    scores, hits = np.array([0.75] * 4), np.array([True, True, True, False])
+    assert calibration_error(scores, hits) == pytest.approx(0)
+    assert calibration_error(np.array([1.0]), np.array([False])) == 1

@@ -1,10 +1,10 @@
-"""A run of the suite on real files."""
+"""A run of the suite on real files, and what its statistics say."""
 
 from __future__ import annotations
 
 import json
 import platform
-import statistics
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,100 +17,167 @@ from fmx_runtime.errors import DataError, ModelFileError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmx_benchmarks.result import Result
-    from fmx_training.dataset import Dataset
+    from fmx_benchmarks.analysis import Analysis
+    from fmx_runtime.bench.labelled import Labelled
+    from fmx_runtime.bench.record import Result
     from fmx_training.run import Run
 
 
 def test_every_model_is_measured(result: Result, files: Sequence[Path], finished: Run) -> None:
     """The Keras model comes first, then the files as given, each with all its samples."""
-    assert [one.name for one in result.variants] == [
-        finished.model_path.name,
-        *(path.name for path in files),
-    ]
-    for variant in result.variants:
-        assert [len(one.calls_us) for one in variant.rounds] == [200] * 4
-        assert len(variant.starts_s) == len(variant.peaks_bytes) == 2
-    sizes = [path.stat().st_size for path in (finished.model_path, *files)]
-    assert [one.size_bytes for one in result.variants] == sizes
+    (run,) = result.runs
+    paths = [finished.model_path, *files]
+    assert [one.name for one in run.variants] == [path.name for path in paths]
+    assert [one.size_bytes for one in run.variants] == [path.stat().st_size for path in paths]
+    for variant in run.variants:
+        rounds = 3 if variant.format == "keras" else 4
+        assert [len(one.calls_us) for one in variant.rounds] == [200] * rounds
+        grid = {(one.batch, one.threads) for one in variant.throughputs}
+        settings = run.settings
+        assert grid == {(b, t) for b in settings.batches for t in settings.threads}
+    assert len(run.moments) == 5
+    assert run.failures == ()
 
 
-def test_float_files_answer_as_keras_does(result: Result) -> None:
+def test_float_files_answer_as_keras_does(analysis: Analysis) -> None:
     """Float files give every picture the Keras model's label, int8 files nearly every."""
-    for variant in result.variants:
-        agreement = result.agreement(variant).value
+    for variant in analysis.variants:
+        agreement = analysis.agreement(variant).value
         assert agreement == 1 if variant.precision == "float32" else agreement > 0.97
+        assert abs(analysis.log_loss(variant) - analysis.log_loss(analysis.reference)) < 0.1
 
 
-def test_accuracy_is_the_trained_ones(result: Result, finished: Run) -> None:
+def test_accuracy_is_the_trained_ones(analysis: Analysis, finished: Run) -> None:
     """The share of pictures right is near what training measured on other test pictures."""
     trained = json.loads(finished.metrics_path.read_text("utf-8"))["test"]["accuracy"]
-    low, high = result.accuracy(result.reference).interval
+    low, high = analysis.accuracy(analysis.reference).interval
     assert low - 0.04 < trained < high + 0.04
 
 
-def test_int8_is_faster(result: Result) -> None:
-    """Both int8 files answer faster than the float file of their format."""
+def test_int8_is_faster(analysis: Analysis) -> None:
+    """Both int8 files answer faster than the float file of their format, beyond noise."""
     if platform.machine() != "x86_64":
         pytest.skip("how much int8 gains is stated for x86-64")
-    for variant in result.variants:
-        baseline = result.baseline(variant)
+    for variant in analysis.variants:
+        baseline = analysis.baseline(variant)
         if variant.precision == "int8":
             assert baseline is not None
-            assert statistics.median(result.speedups(variant, baseline)) > 1
+            assert analysis.speedup(variant, baseline).value > 1
 
 
-def test_files_alone(files: Sequence[Path], pictures: Dataset) -> None:
-    """Without a Keras model the float file is what answers are compared with."""
-    told: list[str] = []
-    chosen = [files[2], files[0]]
-    result = suite.run(
-        chosen,
-        pictures.images[:40],
-        pictures.labels[:40],
-        data="few",
-        keras_model=None,
-        rounds=1,
-        calls=5,
-        starts=1,
-        progress=told.append,
-    )
-    assert result.reference.name == files[0].name
-    assert len(told) == len(chosen) + 2
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"images": np.zeros((3, 28, 28), np.uint8)}, r"Received: uint8 \(3, 28, 28\)"),
-        ({"images": np.zeros((3, 28, 28, 1), np.float32)}, "Received: float32"),
-        ({"images": np.zeros((0, 28, 28, 1), np.uint8)}, "n at least 1"),
-        ({"labels": np.zeros(4, np.int64)}, r"one for each picture. Received: int64 \(4,\)"),
-        ({"labels": np.array([0, 0, 10])}, "labels go from 0 to 10, .* has 10 classes"),
-        ({"rounds": 0}, "rounds must be at least 1. Received: rounds=0"),
-    ],
-)
-def test_what_cannot_be_used_is_refused(
-    files: Sequence[Path], change: dict[str, object], message: str
-) -> None:
-    """Pictures, labels and counts that do not fit are named in one line."""
-    arguments: dict[str, object] = {
-        "images": np.zeros((3, 28, 28, 1), np.uint8),
-        "labels": np.zeros(3, np.int64),
-        "rounds": 1,
-        **change,
-    }
-    images, labels = arguments.pop("images"), arguments.pop("labels")
-    with pytest.raises(DataError, match=message) as caught:
-        suite.run(files[:1], images, labels, data="x", keras_model=None, **arguments)  # type: ignore[arg-type]
-    assert "\n" not in str(caught.value)
-
-
-def test_no_file_and_a_missing_file(pictures: Dataset) -> None:
-    """Nothing to measure, and a file that is not there, are said."""
-    with pytest.raises(DataError, match="no model file to benchmark"):
-        suite.run([], pictures.images, pictures.labels, data="x", keras_model=None)
-    with pytest.raises(ModelFileError, match="does not exist"):
-        suite.run(
-            [Path("nowhere.tflite")], pictures.images, pictures.labels, data="x", keras_model=None
+def test_figures_are_those_of_the_samples(analysis: Analysis) -> None:
+    """Accuracy, median, throughput and start are what NumPy computes from the samples."""
+    for variant in analysis.variants:
+        hits = np.equal(variant.answers, analysis.result.labels)
+        assert analysis.accuracy(variant).value == hits.mean()
+        calls = [us for one in variant.rounds for us in one.calls_us]
+        assert analysis.latency_us(variant, 50) == pytest.approx(np.median(calls))
+        assert analysis.start_s(variant) == np.median([one.start_s for one in variant.rounds])
+        rates = next(
+            one.rates for one in variant.throughputs if (one.batch, one.threads) == (64, 1)
         )
+        assert analysis.pictures_per_s(variant) == np.median(rates)
+        assert analysis.confusion(variant).trace() == hits.sum()
+
+
+def test_work_against_the_peak(analysis: Analysis) -> None:
+    """Multiply-accumulates a second are those of a picture over its time; int8 has four times."""
+    variant = analysis.variants[3]
+    run = suite.with_macs(analysis.run, {variant.sha256: 1_000_000})
+    counted = type(analysis)(analysis.result, run)
+    work = counted.macs_per_s(run.variants[3])
+    assert work == pytest.approx(1e12 / analysis.latency_us(variant, 50))
+    assert counted.macs_per_s(run.variants[2]) is None
+    share, peak = counted.peak_share(run.variants[3]), run.machine.sgemm_gmacs
+    assert share is not None
+    assert peak is not None
+    assert share == pytest.approx(work / 1e9 / peak / run.machine.int8_factor)
+
+
+def test_bad_ones_among_good_ones(
+    files: Sequence[Path], labelled: Labelled, tmp_path: Path
+) -> None:
+    """Files that are damaged, missing or of other classes are left out, and said why."""
+    damaged = tmp_path / "damaged.int8.tflite"
+    content = bytearray(files[2].read_bytes())
+    content[5000] ^= 1
+    damaged.write_bytes(content)
+    plan = suite.plan(
+        [damaged, Path("nowhere.tflite"), files[2]], labelled, keras_model=None, rounds=1, calls=5
+    )
+    measured, journal = suite.measure(plan, tmp_path, resume=False, progress=lambda _: None)
+    journal.close(finished=True)
+    (run,) = measured.runs
+    assert [one.name for one in run.variants] == [files[2].name]
+    reasons = {one.name: one.reason for one in run.failures}
+    assert "checksum differs" in reasons["damaged.int8.tflite"]
+    assert "does not exist" in reasons["nowhere.tflite"]
+    assert not any("\n" in reason for reason in reasons.values())
+
+
+def test_labels_that_are_not_the_datas(files: Sequence[Path], labelled: Labelled) -> None:
+    """A model of other classes than the data's is not measured."""
+    other = type(labelled)("cats", labelled.pictures, labelled.labels % 2, ("cat", "dog"))
+    with pytest.raises(ModelFileError, match=r"its labels \(T-shirt/top, .* 10 in all\) are not"):
+        suite.plan(files, other, keras_model=None)
+
+
+def test_a_model_that_dies_meanwhile(
+    files: Sequence[Path], labelled: Labelled, tmp_path: Path
+) -> None:
+    """A file that is gone after the first round is a failure, and the others are finished."""
+    lost = Path(shutil.copy(files[0], tmp_path / "lost.tflite"))
+    plan = suite.plan([lost, files[2]], labelled, keras_model=None, rounds=2, calls=5)
+
+    def remove(line: str) -> None:
+        if line.startswith("round 2"):
+            lost.unlink()
+
+    measured, journal = suite.measure(plan, tmp_path, resume=False, progress=remove)
+    journal.close(finished=True)
+    (run,) = measured.runs
+    assert [one.name for one in run.variants] == [files[2].name]
+    assert [one.name for one in run.failures] == ["lost.tflite"]
+
+
+def test_an_interrupted_run_goes_on(
+    files: Sequence[Path], labelled: Labelled, tmp_path: Path
+) -> None:
+    """What was measured before Ctrl-C is kept to the number, and only the rest is measured."""
+    plan = suite.plan([files[2]], labelled, keras_model=None, rounds=3, calls=5)
+
+    def interrupt(line: str) -> None:
+        if line.startswith("round 3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        suite.measure(plan, tmp_path, resume=False, progress=interrupt)
+    part = tmp_path / suite.PART
+    kept = [json.loads(line) for line in part.read_text("utf-8").splitlines()]
+    measured, journal = suite.measure(plan, tmp_path, resume=True, progress=lambda _: None)
+    journal.close(finished=True)
+    before = [line["value"]["calls_us"] for line in kept[1:] if line["step"].startswith("round")]
+    after = [list(one.calls_us) for one in measured.runs[0].variants[0].rounds]
+    assert after[:2] == before
+    assert len(after) == 3
+    assert not part.exists()
+
+
+def test_nothing_to_resume(files: Sequence[Path], labelled: Labelled, tmp_path: Path) -> None:
+    """Resuming nothing, or a run of other settings, is refused."""
+    plan = suite.plan([files[2]], labelled, keras_model=None, rounds=1, calls=5)
+    with pytest.raises(DataError, match="nothing to resume"):
+        suite.measure(plan, tmp_path, resume=True, progress=lambda _: None)
+    _, journal = suite.measure(plan, tmp_path, resume=False, progress=lambda _: None)
+    journal.close(finished=False)
+    other = suite.plan([files[2]], labelled, keras_model=None, rounds=2, calls=5)
+    with pytest.raises(DataError, match="with other settings; begin anew without --resume"):
+        suite.measure(other, tmp_path, resume=True, progress=lambda _: None)
+
+
+def test_no_files_and_no_rounds(files: Sequence[Path], labelled: Labelled) -> None:
+    """Nothing to measure, and a count of nothing, are said."""
+    with pytest.raises(DataError, match="no model file to benchmark"):
+        suite.plan([], labelled, keras_model=None)
+    with pytest.raises(DataError, match=r"rounds must be at least 1\. Received: rounds=0"):
+        suite.plan(files, labelled, keras_model=None, rounds=0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from fmx_benchmarks.latency import percentile, speedups, time_calls, time_pass
+from fmx_runtime.bench.latency import rate, time_calls
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,22 +30,29 @@ def test_calls_get_one_picture_each_in_turns() -> None:
 def test_times_are_in_microseconds() -> None:
     """A call that sleeps for 3 ms takes at least 3000 microseconds, and not ten times that."""
     times = time_calls(lambda _: time.sleep(0.003), PICTURES, calls=20, warmup=1)
-    assert 3000 <= percentile(times, 50) < 30_000
+    assert 3000 <= np.median(times) < 30_000
 
 
-def test_a_pass_answers_every_picture_in_order() -> None:
-    """All pictures are answered, in chunks of the given size, and the rows come back in order."""
+def test_a_slow_model_is_stopped() -> None:
+    """Calls end when their time is over, but ten are made; fewer where fewer are asked for."""
+    for calls, expected in ((1000, 10), (4, 4)):
+        times = time_calls(
+            lambda _: time.sleep(0.002), PICTURES, calls=calls, warmup=1000, seconds=0.01
+        )
+        assert len(times) == expected
+
+
+def test_a_rate_is_in_pictures_per_second() -> None:
+    """Batches of the given size, repeated where there are fewer pictures, each counted."""
     sizes = []
 
-    def predict(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        sizes.append(len(pixels))
+    def predict(pixels: NDArray[np.uint8]) -> None:
+        sizes.append(pixels.shape)
         time.sleep(0.01)
-        return pixels[:, 0, 0].astype(np.float32)
 
-    seconds, rows = time_pass(predict, PICTURES, chunk=2)
-    assert sizes == [2, 1]
-    assert rows.ravel().tolist() == [0, 4, 8]
-    assert seconds >= 0.02
+    found = rate(predict, PICTURES, batch=8, seconds=0.1)
+    assert set(sizes) == {(8, 2, 2, 1)}
+    assert 100 < found < 800
 
 
 def test_the_garbage_collector_rests_meanwhile() -> None:
@@ -57,16 +64,3 @@ def test_the_garbage_collector_rests_meanwhile() -> None:
     with pytest.raises(ZeroDivisionError):
         time_calls(lambda _: 1 // 0, PICTURES, calls=1, warmup=0)
     assert gc.isenabled()
-
-
-def test_speedups_compare_within_a_round() -> None:
-    """A machine that is three times slower in one round does not change the ratio."""
-    baseline = [[10.0, 11.0, 10.0], [30.0, 33.0, 30.0]]
-    other = [[5.0, 5.0, 50.0], [15.0, 15.0, 15.0]]
-    assert speedups(baseline, other) == (2.0, 2.0)
-
-
-def test_percentiles_are_numpys() -> None:
-    """The median of an even count lies between, the extremes are the extremes."""
-    values = [4.0, 1.0, 3.0, 2.0]
-    assert [percentile(values, p) for p in (0, 50, 100)] == [1.0, 2.5, 4.0]

@@ -1,0 +1,1 @@
+"""Measure models where they run: accuracy, times, memory; host and device do it with this code."""
