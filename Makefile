@@ -6,8 +6,8 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test test-arm64 test-armhf lint notebook onnx-speed bench-runtime photo-accuracy \
-	interpreter-versions export-coverage
+.PHONY: help setup demo test test-arm64 test-armhf lint notebook bench bench-harness onnx-speed \
+	bench-runtime photo-accuracy interpreter-versions export-coverage
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
@@ -17,6 +17,8 @@ help:
 	@echo "make test-armhf    the same on a 32-bit one, with tflite-runtime"
 	@echo "make lint          ruff, mypy, import rules"
 	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
+	@echo "make bench         benchmarks/reference: the newest export, beside others' tools"
+	@echo "make bench-harness   docs/bench-harness.md: what the harness costs, and how well it repeats"
 	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
 	@echo "make bench-runtime   docs/runtime-speed.md: what the runtime costs beside the interpreter"
 	@echo "make photo-accuracy PHOTOS=DIR   how often photographs are right, whole and with the garment found"
@@ -51,6 +53,12 @@ lint: $(READY)
 notebook: $(READY)
 	rm -rf notebooks/work
 	$(BIN)/jupyter execute --inplace --timeout=-1 notebooks/fashion_mnist.ipynb
+
+bench: $(READY)
+	$(BIN)/fmx bench --peers -o benchmarks/reference
+
+bench-harness: $(READY)
+	$(BIN)/python tools/bench_harness.py
 
 onnx-speed: $(READY)
 	$(BIN)/python tools/onnx_operators.py

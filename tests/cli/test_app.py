@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Done = subprocess.CompletedProcess[str]
 
-COMMANDS = ("data", "train", "export", "inspect", "bench", "demo")
+COMMANDS = ("data", "train", "export", "inspect", "demo", "bench")
 
 
 def test_help_names_every_command(fmx: Callable[..., Done], tmp_path: Path) -> None:

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_cli.bench import bench_files
+from fmx_cli.bench import Wanted, bench_files
+from fmx_export.inspection import inspect_file
 from fmx_export.manifest import MANIFEST, Manifest
-from fmx_runtime.errors import DataError, FmxError, ModelFileError
+from fmx_runtime.bench.labelled import Labelled, save
+from fmx_runtime.bench.record import Result
+from fmx_runtime.errors import DataError, FmxError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from fmx_training.dataset import Splits
 
 
 @pytest.fixture
@@ -21,6 +26,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def pictures(splits: Splits, tmp_path: Path) -> Path:
+    """30 real test pictures."""
+    few = splits.test.balanced_sample(30, 0)
+    save(Labelled(few.name, few.images, few.labels, few.class_names), tmp_path / "few.npz")
+    return tmp_path / "few.npz"
 
 
 @pytest.mark.parametrize(
@@ -56,10 +69,40 @@ def test_a_manifest_without_files(here: Path, exported: Path) -> None:
         bench_files([here], None, None)
 
 
-def test_a_file_of_the_manifest_is_gone(here: Path, exported: Path) -> None:
-    """A file that the manifest names and the folder lacks is named, and no report is begun."""
+def test_a_file_of_the_manifest_is_gone(
+    here: Path, exported: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The files that are there are measured, the report says what is not, and the command fails."""
     copy = shutil.copytree(exported, here / "copy")
-    (copy / "baseline.int8.onnx").unlink()
-    with pytest.raises(ModelFileError, match=r"baseline\.int8\.onnx' does not exist"):
-        bench_files([copy], None, None)
+    for name in ("baseline.int8.onnx", "baseline.float32.onnx"):
+        (copy / name).unlink()
+    wanted = Wanted(images=pictures, rounds=1, calls=5)
+    with pytest.raises(DataError, match=r"not everything .*: 'baseline\.float32\.onnx', 'base"):
+        bench_files([copy], None, None, wanted)
+    report = (here / "reports" / "baseline" / "report.md").read_text("utf-8")
+    assert report.count("**not measured:** baseline.") == 2
+    assert "TFLite int8 is" in report
+    assert "TFLite int8" in capsys.readouterr().out
+    (run,) = Result.from_json((here / "reports/baseline/result.json").read_text("utf-8")).runs
+    counted = inspect_file(copy / "baseline.int8.tflite").graph.totals.multiply_accumulates
+    assert [one.macs for one in run.variants] == [counted] * 2
+
+
+def test_a_device_that_cannot_be_reached(
+    here: Path, exported: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was measured here is kept, and the report says why the device is not in it."""
+    monkeypatch.setenv("FMX_SSH", "ssh -F none -o BatchMode=yes")
+    wanted = Wanted(images=pictures, rounds=1, calls=5, devices=("ssh://nobody@127.0.0.1:1",))
+    with pytest.raises(DataError, match=r"the reports say why: 'ssh://nobody@127\.0\.0\.1:1'"):
+        bench_files([exported / "baseline.int8.tflite"], None, None, wanted)
+    report = (here / "reports" / "baseline" / "report.md").read_text("utf-8")
+    assert "cannot connect" in report
+    assert "| TFLite int8 |" in report
+
+
+def test_what_is_no_device(here: Path, exported: Path) -> None:
+    """A device is checked before anything is measured."""
+    with pytest.raises(DataError, match="write ssh://user@host"):
+        bench_files([exported], None, None, Wanted(devices=("pi@raspberrypi",)))
     assert not (here / "reports").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,7 @@ def read(path: Path) -> Labelled:
             images, labels = arrays["images"], arrays["labels"]
             names = arrays["class_names"].tolist() if "class_names" in arrays else ()
             name = str(arrays["name"]) if "name" in arrays else path.stem
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             f"'{path}' cannot be read ({error}): give an .npz file with 'images' and 'labels', or "
             "a folder with one folder of pictures for each class"
