@@ -2,6 +2,7 @@
 
 Wants a quiet machine and an export in exports/.
 """
+# ruff: noqa: INP001, T201 (a program)
 
 from __future__ import annotations
 
@@ -108,8 +109,8 @@ def _document(overhead: tuple[float, float, float], results: Sequence[Result]) -
             f"| a call that lasts {_MODEL_US:.0f} µs, timed by `time_calls` | {busy:.3f} |",
             f"| the same, {_CALLS:,} of them timed as a whole | {whole:.3f} |",
             "",
-            f"A sample holds {empty:.2f} µs that are not the model's, the call of a Python function",
-            "included; wanted was less than 1 µs.",
+            f"A sample holds {empty:.2f} µs that are not the model's, a call among them;",
+            "wanted was less than 1 µs.",
             "",
             "## Five runs of `fmx bench`",
             "",

@@ -61,7 +61,7 @@ PEERS = (
         ours="compiled",
         overhead=None,
         statistic="mean",
-        what="CompiledModel.run, as it does",
+        what="CompiledModel.run",
     ),
     Peer(
         name="litert-benchmark",
@@ -72,7 +72,7 @@ PEERS = (
         ours="network",
         overhead=None,
         statistic="mean",
-        what="the network alone: ours Interpreter.invoke",
+        what="the network alone",
     ),
     Peer(
         name="onnxruntime alone",
@@ -83,7 +83,7 @@ PEERS = (
         ours="answer",
         overhead=None,
         statistic="p50",
-        what="session.run and our call",
+        what="one picture",
     ),
     Peer(
         name="LoadGen",
@@ -94,7 +94,7 @@ PEERS = (
         ours="answer",
         overhead="loadgen-alone",
         statistic="p50",
-        what="SingleStream, less that of a model that does nothing",
+        what="SingleStream, net",
     ),
 )
 

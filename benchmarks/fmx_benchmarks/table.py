@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fmx_benchmarks.analysis import Analysis, medians_us
+from fmx_benchmarks.estimate import median_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "PEER_HEADINGS",
     "Column",
     "build",
     "failures",
@@ -245,23 +247,22 @@ def same_answers(result: Result) -> tuple[str, ...]:
     return tuple(told)
 
 
-PEER_HEADINGS = ("file", "tool", "what is timed", "theirs, µs", "ours, µs", "theirs / ours", "")
+PEER_HEADINGS = ("model", "tool", "what is timed", "theirs, µs", "ours, µs", "theirs / ours", "")
 """Of `peer_rows`."""
 
 
 def peer_rows(run: Run) -> tuple[tuple[str, ...], ...]:
     """Others' tools beside ours, see `PEER_HEADINGS`."""
-    from fmx_benchmarks.estimate import median_of
-
+    titles = {variant.name: title(variant) for variant in run.variants}
     found = []
     for one in run.peers:
         pairs = zip(one.theirs_us, one.ours_us, strict=True)
         ratio = median_of([theirs / ours for theirs, ours in pairs])
         found.append(
             (
-                one.variant,
-                f"{one.peer} {one.version}".strip(),
-                f"{one.what}, {one.statistic}",
+                titles.get(one.variant, one.variant),
+                f"{one.peer} ({one.version})",
+                f"{one.what} ({one.statistic})",
                 f"{statistics.median(one.theirs_us):.2f}",
                 f"{statistics.median(one.ours_us):.2f}",
                 f"{ratio.value:.2f}{_bounds(ratio)}",
@@ -321,7 +322,10 @@ def _short(cell: str) -> str:
 def _peers(run: Run) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in PEER_HEADINGS:
-        table.add_column(heading, justify="right" if "µs" in heading else "left")
+        stacked = heading.replace(", ", "\n").replace(" / ", "\n/ ")
+        table.add_column(
+            stacked, justify="right" if "ours" in heading or "theirs" in heading else "left"
+        )
     for row in peer_rows(run):
         table.add_row(*(_short(cell) for cell in row))
     return table

@@ -21,6 +21,7 @@ REST = [f"tests/runtime/test_{name}.py" for name in ("card", "carrier", "picture
 LEFT_OUT = {
     "test_cli.py": "a hundred processes of three emulated seconds; device/test_command.py has some",
     "test_probe.py": "likewise",
+    "bench/test_command.py": "likewise",
     "test_hostile_models.py": "minutes of mutated files, to which no processor matters",
     "test_hostile_pictures.py": "likewise",
     "test_foreign.py": "its models are made by Keras, which is not on the device",

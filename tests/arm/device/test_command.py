@@ -10,9 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fmx_runtime import Classifier
+from fmx_runtime.bench.record import Result
 
 
 def fmx_run(here: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -61,3 +63,23 @@ def test_the_card(here: Path) -> None:
     assert Classifier(here / "exported" / "baseline.int8.tflite").backend in done.stdout
     assert platform.machine() in done.stdout
     assert platform.machine() in {"aarch64", "armv7l"}
+
+
+def test_a_benchmark(here: Path, tmp_path: Path) -> None:
+    """``fmx-run bench`` measures on the device, and its answers are the library's."""
+    model = here / "exported" / "baseline.int8.tflite"
+    command = [Path(sys.executable).with_name("fmx-run"), "bench", model, "--rounds", "1"]
+    done = subprocess.run(
+        [*command, "--calls", "10", "--images", here / "pictures.npz"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    (run,) = Result.from_json((tmp_path / "result.json").read_text("utf-8")).runs
+    assert run.machine.architecture == platform.machine()
+    assert len(run.variants[0].rounds[0].calls_us) == 10
+    with np.load(here / "pictures.npz") as arrays:
+        rows = Classifier(model).predict(arrays["images"][:50])
+    assert run.variants[0].answers[:50] == tuple(rows.argmax(axis=1).tolist())
