@@ -122,7 +122,7 @@ def machine_facts(run: Run) -> tuple[tuple[str, str], ...]:
         ("bound to core", "no" if settings.core is None else str(settings.core)),
         ("system", machine.system),
         ("Python", machine.python),
-        *machine.packages.items(),
+        *sorted(machine.packages.items()),
     )
     return tuple((name, value) for name, value in facts if value is not None)
 
