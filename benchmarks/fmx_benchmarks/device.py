@@ -100,10 +100,15 @@ class Device:
         port = int(found["port"]) if found["port"] else None
         return cls(found["host"], found["user"], port)
 
+    @property
+    def place(self) -> str:
+        """What reports call it: host and port, without the user."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         """As `parse` reads it."""
         user = f"{self.user}@" if self.user else ""
-        return f"ssh://{user}{self.host}{f':{self.port}' if self.port else ''}"
+        return f"ssh://{user}{self.place}"
 
 
 def measure(
@@ -126,7 +131,7 @@ def measure(
         progress: called with a line for each step.
 
     Returns:
-        What the device wrote, its run's ``place`` being the device's host.
+        What the device wrote, its run's ``place`` being the device's.
 
     Raises:
         DeviceError: it cannot be reached, lacks something, or fails.
@@ -148,7 +153,7 @@ def measure(
         result = Result.from_json(text)
     except DataError as error:
         raise DeviceError(f"{device}: {error}") from error
-    run = dataclasses.replace(result.runs[0], place=device.host)
+    run = dataclasses.replace(result.runs[0], place=device.place)
     return dataclasses.replace(result, runs=(run,))
 
 

@@ -85,7 +85,7 @@ def test_a_device_measures(
     monkeypatch.setenv("FMX_SSH", sshd.ssh())
     told: list[str] = []
     (run,) = _measure(sshd, files, npz, told.append).runs
-    assert run.place == "127.0.0.1"
+    assert run.place == f"127.0.0.1:{sshd.port}"
     assert not run.failures
     here = {variant.sha256: variant for variant in result.runs[0].variants}
     for variant in run.variants:
