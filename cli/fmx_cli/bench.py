@@ -156,7 +156,6 @@ class _Work:
 
     def _peers(self) -> tuple[Any, ...]:
         from fmx_benchmarks.peers import measure_peers
-
         from fmx_runtime.bench.record import PeerFigure
 
         def work() -> list[dict[str, Any]]:
