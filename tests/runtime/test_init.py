@@ -10,9 +10,9 @@ import pytest
 import fmx_runtime
 
 MODULES = [
-    f"fmx_runtime.{module.name}"
-    for module in pkgutil.iter_modules(fmx_runtime.__path__)
-    if not module.name.startswith("_")
+    module.name
+    for module in pkgutil.walk_packages(fmx_runtime.__path__, "fmx_runtime.")
+    if "._" not in module.name
 ]
 
 
