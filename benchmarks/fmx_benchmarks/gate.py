@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fmx_benchmarks.compare import METRICS
+from fmx_benchmarks.metrics import METRICS
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate", "failing", "parse", "unjudged"]
 
-_FORM = re.compile(r"(?:(?P<model>[^:]+):)?\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*(%?)")
+_FORM = re.compile(r"(?:([^:]+):)?\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*(%?)", re.ASCII)
+_EXAMPLES = {
+    "%": "percent, as in 'size > +5%'",
+    "points": "percentage points, without %, as in 'accuracy < -0.2'",
+    "nats": "nats, without %, as in 'log_loss > +0.01'",
+}
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Gate:
 
     Attributes:
         text: as it was written.
-        model: words of the models that it is for, such as ``TFLite int8``; none means all.
+        model: words of the models that it is for, such as ``TFLite int8``; none means all files.
         metric: a key of `METRICS`.
         side: which changes are beyond the limit.
         limit: in the metric's unit.
@@ -36,8 +42,12 @@ class Gate:
     limit: float
 
     def is_for(self, model: str) -> bool:
-        """Whether a model, as `Change.model` calls it, has all of the words."""
-        return set(self.model.lower().split()) <= set(model.lower().split())
+        """Whether a model, as `Change.model` calls it, has all of the words.
+
+        The Keras model is no file that is shipped, and has few rounds: it has to be named.
+        """
+        wanted, words = self.model.lower().split(), model.lower().split()
+        return set(wanted) <= set(words) and ("keras" in wanted or "keras" not in words)
 
     def is_broken_by(self, change: Change) -> bool:
         """Whether a change is beyond the limit, and beyond noise."""
@@ -56,15 +66,15 @@ def parse(text: str) -> Gate:
     found = _FORM.fullmatch(text.strip())
     if not found:
         raise DataError(
-            f"'{text}' is no limit; write for example 'latency_p50 > +10%', 'accuracy < -0.2' or "
-            "'tflite int8: size > +5%'"
+            f"{text!r} is no limit; write for example 'latency_p50 > +10%', 'accuracy < -0.2' or "
+            f"'tflite int8: size > +5%', with one of {', '.join(METRICS)}"
         )
     model, metric, side, limit, percent = found.groups()
     if metric not in METRICS:
-        raise DataError(f"'{text}': there is no '{metric}'; choose {', '.join(METRICS)}")
-    if (METRICS[metric].unit == "%") != bool(percent):
-        form = "percent, as in '+10%'" if METRICS[metric].unit == "%" else "points, as in '-0.2'"
-        raise DataError(f"'{text}': a change of {metric} is in {form}")
+        raise DataError(f"{text!r}: there is no '{metric}'; choose {', '.join(METRICS)}")
+    unit = METRICS[metric].unit
+    if (unit == "%") != bool(percent):
+        raise DataError(f"{text!r}: a change of {metric} is in {_EXAMPLES[unit]}")
     return Gate(text, (model or "").strip(), metric, "<" if side == "<" else ">", float(limit))
 
 
@@ -73,15 +83,25 @@ def failing(gate: Gate, comparison: Comparison) -> tuple[Change, ...]:
     return tuple(change for change in comparison.changes if gate.is_broken_by(change))
 
 
-def unjudged(gate: Gate, comparison: Comparison) -> str | None:
-    """Why it cannot be said whether a limit holds, None where it can.
+def unjudged(gate: Gate, comparison: Comparison) -> tuple[str, ...]:
+    """Why it cannot be said whether a limit holds, a sentence each; none where it can.
 
-    A limit that nothing was held against must not pass.
+    A limit that a model was not held against must not pass.
     """
-    lost = [model for model in comparison.gone if gate.is_for(model)]
-    if lost:
-        return f"{', '.join(lost)} is not in the new result"
-    judged = {change.metric for change in comparison.changes if gate.is_for(change.model)}
-    if METRICS[gate.metric].timed and comparison.incomparable:
-        return "; ".join(comparison.incomparable)
-    return None if gate.metric in judged else "no model in both results has that figure"
+    reasons = [
+        one.reason
+        for one in comparison.unknown
+        if one.metric == gate.metric and gate.is_for(one.model)
+    ]
+    changes = [
+        one for one in comparison.changes if one.metric == gate.metric and gate.is_for(one.model)
+    ]
+    reasons += [
+        f"{one.model} has too few {METRICS[one.metric].samples}: measure more"
+        for one in changes
+        if math.isinf(one.change.low)
+    ]
+    if not reasons and not changes:
+        whose = f"'{gate.model}'" if gate.model else "model file"
+        reasons = [f"no {whose} in both results has {gate.metric}"]
+    return tuple(dict.fromkeys(reasons))

@@ -103,7 +103,7 @@ def test_several_machines_side_by_side(several: Result, pictures: Dataset) -> No
         assert "pi5" in text
         assert "TFLite int8 on pi5: 1 of 300 of the labels differ" in text
         assert "no interpreter" in text
-        assert "litert-benchmark 2.3" in text
+        assert "litert-benchmark (2.3)" in text
         assert "1.02 (1.02 to 1.02)" in text
 
 

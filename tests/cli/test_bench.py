@@ -85,7 +85,7 @@ def test_a_file_of_the_manifest_is_gone(
     assert "TFLite int8" in capsys.readouterr().out
     (run,) = Result.from_json((here / "reports/baseline/result.json").read_text("utf-8")).runs
     counted = inspect_file(copy / "baseline.int8.tflite").graph.totals.multiply_accumulates
-    assert [one.macs for one in run.variants] == [counted] * 2
+    assert {one.macs for one in run.variants} == {counted}
 
 
 def test_a_device_that_cannot_be_reached(

@@ -50,7 +50,7 @@ def test_it_tells_what_it_measured(executed: tuple[NotebookNode, Path]) -> None:
     """The confusion between pullover and shirt, and what int8 gained, are figures of this run."""
     text = _printed(executed[0])
     assert re.search(r"Pullover taken for Shirt: \d+ of 1,000", text)
-    assert re.search(r"TFLite int8 is \d\.\d\d times as fast as TFLite float32", text)
+    assert re.search(r"TFLite int8 is \d\.\d\d times \(.*\) as fast as TFLite float32", text)
 
 
 def test_its_pictures_are_there(executed: tuple[NotebookNode, Path]) -> None:
