@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_benchmarks.analysis import Analysis, latency_us
+from fmx_benchmarks.analysis import Analysis
 from fmx_benchmarks.table import title
 from fmx_runtime.atomic import write
 from fmx_runtime.bench.latency import time_calls
@@ -84,7 +84,7 @@ def _document(overhead: tuple[float, float, float], results: Sequence[Result]) -
     machine = describe()
     every = [Analysis(result, result.runs[0]) for result in results]
     names = [title(variant) for variant in every[0].variants]
-    medians = [[latency_us(variant, 50) for variant in one.variants] for one in every]
+    medians = [[one.latency_us(variant, 50) for variant in one.variants] for one in every]
     rows, worst = [], 0.0
     for index, name in enumerate(names):
         for other in range(index):

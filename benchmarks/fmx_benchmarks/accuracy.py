@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LEAST_PROBABILITY",
+    "Z95",
     "Difference",
     "Proportion",
     "calibration_error",
     "confusion",
     "difference",
     "log_loss",
+    "log_losses",
+    "miscalibration",
     "per_class",
     "proportion",
 ]
@@ -31,7 +34,7 @@ They give 0 to whatever is below it, whose logarithm would be all that counts.
 
 _BINS = 15
 
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 """Of the normal distribution, 95 % lie within so many standard deviations."""
 
 
@@ -53,10 +56,10 @@ class Proportion:
 
         E. B. Wilson: Probable inference, the law of succession, and statistical inference, 1927.
         """
-        z2 = _Z95**2
+        z2 = Z95**2
         middle = (self.hits + z2 / 2) / (self.total + z2)
         misses = self.total - self.hits
-        half = _Z95 * math.sqrt(self.hits * misses / self.total + z2 / 4) / (self.total + z2)
+        half = Z95 * math.sqrt(self.hits * misses / self.total + z2 / 4) / (self.total + z2)
         low = 0.0 if self.hits == 0 else middle - half
         high = 1.0 if misses == 0 else middle + half
         return low, high
@@ -90,7 +93,7 @@ class Difference:
         """
         gained, lost, total = self.gained + 0.5, self.lost + 0.5, self.total + 2
         middle = (gained - lost) / total
-        half = _Z95 * math.sqrt(gained + lost - (gained - lost) ** 2 / total) / total
+        half = Z95 * math.sqrt(gained + lost - (gained - lost) ** 2 / total) / total
         return max(-1.0, middle - half), min(1.0, middle + half)
 
     @property
@@ -160,14 +163,34 @@ def per_class(matrix: NDArray[np.int64]) -> tuple[Proportion | None, ...]:
     return tuple(Proportion(hits, total) if total else None for hits, total in pairs)
 
 
-def log_loss(true_scores: NDArray[np.float64]) -> float:
-    """The mean negative natural logarithm of the true labels' probabilities.
+def log_losses(true_scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The negative natural logarithm of each true label's probability: float64 ``(n,)``.
 
     Args:
-        true_scores: float64 ``(n,)``, n at least 1, values 0 to 1; those below
-            `LEAST_PROBABILITY` count as that.
+        true_scores: float64 ``(n,)``, values 0 to 1; those below `LEAST_PROBABILITY` count as that.
     """
-    return float(-np.log(np.maximum(true_scores, LEAST_PROBABILITY)).mean())
+    losses: NDArray[np.float64] = -np.log(np.maximum(true_scores, LEAST_PROBABILITY))
+    return losses
+
+
+def log_loss(true_scores: NDArray[np.float64]) -> float:
+    """The mean of `log_losses`, of at least one."""
+    return float(log_losses(true_scores).mean())
+
+
+def miscalibration(scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """What each picture adds to the calibration error: float64 ``(n,)``.
+
+    How far its score is from its hit; against the error where its bin errs the other way.
+
+    Args:
+        scores: see `calibration_error`.
+        hits: likewise.
+    """
+    bins = np.minimum((np.nan_to_num(scores) * _BINS).astype(np.int64), _BINS - 1)
+    excess = scores - hits
+    signs: NDArray[np.float64] = np.sign(np.bincount(bins, weights=excess, minlength=_BINS))[bins]
+    return signs * excess
 
 
 def calibration_error(scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> float:
@@ -184,7 +207,4 @@ def calibration_error(scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> f
     Returns:
         0 to 1.
     """
-    bins = np.minimum((scores * _BINS).astype(np.int64), _BINS - 1)
-    right = np.bincount(bins, weights=hits, minlength=_BINS)
-    expected = np.bincount(bins, weights=scores, minlength=_BINS)
-    return float(np.abs(right - expected).sum() / len(scores))
+    return float(miscalibration(scores, hits).mean())

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_runtime.bench.record import Result, Run, Throughput, Variant
+    from fmx_runtime.bench.record import Result, Run, Variant
 
-__all__ = ["Analysis", "latency_us", "medians_us", "speedups"]
+__all__ = ["Analysis", "medians_us", "rates", "speedups"]
 
 
 class Analysis:
@@ -86,8 +86,9 @@ class Analysis:
         )
 
     def latency_us(self, variant: Variant, percent: float) -> float:
-        """See `latency_us`."""
-        return latency_us(variant, percent)
+        """The time that ``percent`` of all single calls stayed below, in microseconds."""
+        calls = np.concatenate([one.calls_us for one in variant.rounds])
+        return float(np.percentile(calls, percent))
 
     def speedup(self, variant: Variant, baseline: Variant) -> Estimate:
         """How many times as fast as ``baseline`` single pictures are answered.
@@ -98,8 +99,8 @@ class Analysis:
 
     def throughput(self, variant: Variant, batch: int, threads: int) -> float | None:
         """Pictures per second: the median repetition, None where that was not measured."""
-        found = _throughput(variant, batch, threads)
-        return None if found is None else statistics.median(found.rates)
+        found = rates(variant, batch, threads)
+        return statistics.median(found) if found else None
 
     def pictures_per_s(self, variant: Variant) -> float | None:
         """Pictures per second, handed over in the largest batch, on one thread."""
@@ -115,7 +116,7 @@ class Analysis:
 
     def macs_per_s(self, variant: Variant) -> float | None:
         """Multiply-accumulates per second of single pictures, in the median call."""
-        return variant.macs and variant.macs / latency_us(variant, 50) * 1e6
+        return variant.macs and variant.macs / self.latency_us(variant, 50) * 1e6
 
     def peak_share(self, variant: Variant) -> float | None:
         """`macs_per_s` as a share of what one core can do.
@@ -131,15 +132,15 @@ class Analysis:
         return rate / (peak * 1e9 * factor)
 
 
-def latency_us(variant: Variant, percent: float) -> float:
-    """The time that ``percent`` of all single calls stayed below, in microseconds."""
-    calls = np.concatenate([one.calls_us for one in variant.rounds])
-    return float(np.percentile(calls, percent))
-
-
 def medians_us(variant: Variant) -> tuple[float, ...]:
     """The median single call of each round, in microseconds."""
     return tuple(statistics.median(one.calls_us) for one in variant.rounds)
+
+
+def rates(variant: Variant, batch: int, threads: int) -> tuple[float, ...]:
+    """Pictures per second, once for each repetition; none where that was not measured."""
+    fitting = (one for one in variant.throughputs if (one.batch, one.threads) == (batch, threads))
+    return next((one.rates for one in fitting), ())
 
 
 def speedups(variant: Variant, baseline: Variant) -> Sequence[float]:
@@ -149,11 +150,6 @@ def speedups(variant: Variant, baseline: Variant) -> Sequence[float]:
     """
     pairs = zip(medians_us(baseline), medians_us(variant), strict=False)
     return [slow / fast for slow, fast in pairs]
-
-
-def _throughput(variant: Variant, batch: int, threads: int) -> Throughput | None:
-    fitting = (one for one in variant.throughputs if (one.batch, one.threads) == (batch, threads))
-    return next(fitting, None)
 
 
 def _answers(variant: Variant) -> NDArray[np.int64]:

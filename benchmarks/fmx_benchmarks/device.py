@@ -95,7 +95,7 @@ class Device:
             DataError: it is something else.
         """
         found = _URL.fullmatch(text)
-        if not found or found["host"].startswith("-"):
+        if not found:
             raise DataError(f"'{text}' is no device: write ssh://user@host or ssh://user@host:port")
         port = int(found["port"]) if found["port"] else None
         return cls(found["host"], found["user"], port)

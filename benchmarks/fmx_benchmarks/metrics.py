@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from fmx_benchmarks import accuracy as accuracies
-from fmx_benchmarks.analysis import speedups
+from fmx_benchmarks.analysis import rates, speedups
 from fmx_benchmarks.estimate import Estimate, ratio_of
 
 if TYPE_CHECKING:
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from fmx_runtime.bench.record import Variant
 
 __all__ = ["METRICS", "Metric", "Side", "change", "value"]
-
-_Z95 = 1.959963984540054
-"""Of the normal distribution, 95 % lie within so many standard deviations."""
-
-_BINS = 15
-"""Of the calibration error, see `accuracy.calibration_error`."""
 
 _FEWEST = 3
 _FEW = 5
@@ -140,29 +134,18 @@ def _of_pictures(metric: str, side: Side) -> NDArray[np.float64]:
     if metric == "agreement":
         return np.where(answers == np.array(side.analysis.reference.answers), 100.0, 0.0)
     if metric == "log_loss":
-        scores = np.array(side.variant.true_scores, np.float64)
-        losses: NDArray[np.float64] = -np.log(np.maximum(scores, accuracies.LEAST_PROBABILITY))
-        return losses
+        return accuracies.log_losses(np.array(side.variant.true_scores, np.float64))
     if metric == "calibration_error":
-        return 100 * _miscalibration(np.array(side.variant.scores, np.float64), answers == truth)
+        scores = np.array(side.variant.scores, np.float64)
+        return 100 * accuracies.miscalibration(scores, answers == truth)
     return np.where(answers == truth, 100.0, 0.0)
-
-
-def _miscalibration(scores: NDArray[np.float64], hits: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """What each picture adds to the calibration error: against it where its bin errs otherwise."""
-    bins = np.minimum((np.nan_to_num(scores) * _BINS).astype(np.int64), _BINS - 1)
-    excess = scores - hits
-    signs: NDArray[np.float64] = np.sign(np.bincount(bins, weights=excess, minlength=_BINS))[bins]
-    return signs * excess
 
 
 def _of_rounds(metric: str, side: Side) -> Sequence[float]:
     """One number from each round; each was a fresh process."""
     analysis, variant = side.analysis, side.variant
     if metric == "throughput":
-        wanted = (max(analysis.run.settings.batches, default=0), 1)
-        found = (one.rates for one in variant.throughputs if (one.batch, one.threads) == wanted)
-        return next(found, ())
+        return rates(variant, max(analysis.run.settings.batches, default=0), 1)
     if metric == "speedup":
         baseline = analysis.baseline(variant)
         return () if baseline is None or baseline is variant else speedups(variant, baseline)
@@ -241,5 +224,5 @@ def _mean_difference(
         variance = (after - before).var(ddof=1) / len(after)
     else:
         variance = before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)
-    half = _Z95 * math.sqrt(variance)
+    half = accuracies.Z95 * math.sqrt(variance)
     return Estimate(middle, middle - half, middle + half)

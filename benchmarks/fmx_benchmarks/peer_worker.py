@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fmx_runtime.bench.latency import time_calls
-from fmx_runtime.card import ModelCard
-from fmx_runtime.carrier import read_card, read_model
+from fmx_runtime.carrier import read_model, whole_card
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.preprocess import to_tensor
 from fmx_runtime.quiet import native_stderr_silenced
@@ -47,7 +46,7 @@ def network(model: Path, _: Path) -> float:
     from fmx_runtime.backend import open_backend
 
     content = read_model(model)
-    card = ModelCard.from_json(read_card(content))
+    card = whole_card(content)
     backend: Any = open_backend(content[: card.model_bytes], backend=None, threads=1)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *card.input.shape), np.uint8)
     backend.run(to_tensor(pixels, card.input))
@@ -101,7 +100,7 @@ def litert_benchmark(model: Path, _: Path) -> float:
         with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
             runpy.run_module("ai_edge_litert.tools.benchmark_litert_model", run_name="__main__")
         found = json.loads(report.read_text("utf-8"))
-    spec = ModelCard.from_json(read_card(read_model(model))).input
+    spec = whole_card(read_model(model)).input
     size = np.dtype(spec.dtype).itemsize * int(np.prod(spec.shape))
     return float(size / _MIB / found["throughput_mb_s"] * 1e6)
 
@@ -110,7 +109,7 @@ def onnxruntime_loop(model: Path, pictures: Path) -> float:
     """The median time of ``session.run``, as its users write it."""
     import onnxruntime
 
-    spec = ModelCard.from_json(read_card(read_model(model))).input
+    spec = whole_card(read_model(model)).input
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

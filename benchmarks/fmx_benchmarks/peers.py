@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
@@ -51,29 +52,20 @@ class Peer:
     what: str
 
 
+_LITERT = Peer(
+    name="litert-benchmark",
+    module="ai_edge_litert.tools.benchmark_litert_model",
+    package="ai-edge-litert",
+    form="tflite",
+    theirs="litert-benchmark",
+    ours="compiled",
+    overhead=None,
+    statistic="mean",
+    what="CompiledModel.run",
+)
 PEERS = (
-    Peer(
-        name="litert-benchmark",
-        module="ai_edge_litert.tools.benchmark_litert_model",
-        package="ai-edge-litert",
-        form="tflite",
-        theirs="litert-benchmark",
-        ours="compiled",
-        overhead=None,
-        statistic="mean",
-        what="CompiledModel.run",
-    ),
-    Peer(
-        name="litert-benchmark",
-        module="ai_edge_litert.tools.benchmark_litert_model",
-        package="ai-edge-litert",
-        form="tflite",
-        theirs="litert-benchmark",
-        ours="network",
-        overhead=None,
-        statistic="mean",
-        what="the network alone",
-    ),
+    _LITERT,
+    dataclasses.replace(_LITERT, ours="network", what="the network alone"),
     Peer(
         name="onnxruntime alone",
         module="onnxruntime",

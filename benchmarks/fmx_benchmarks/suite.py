@@ -10,7 +10,7 @@ from fmx_runtime.bench import run as runs
 from fmx_runtime.bench.journal import Journal
 from fmx_runtime.bench.run import Model
 from fmx_runtime.digest import sha256
-from fmx_runtime.errors import DataError, ModelFileError
+from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -77,14 +77,10 @@ def plan(
     if not files:
         raise DataError("there is no model file to benchmark; export some with 'fmx export'")
     settings = runs.settings(rounds=rounds, calls=calls)
-    opened, unopened = runs.open_files(files)
-    models, unfitting, class_names = runs.fitting(opened, labelled)
-    failures = (*unopened, *unfitting)
-    if not models:
-        raise ModelFileError(failures[0].reason)
+    models, failures, class_names = runs.choose(files, labelled)
     if keras_model is not None:
         models.insert(0, _keras(keras_model, models))
-    return Plan(tuple(models), labelled, class_names, settings, failures)
+    return Plan(tuple(models), labelled, class_names, settings, tuple(failures))
 
 
 def measure(
@@ -121,9 +117,6 @@ def measure(
     except BaseException:
         journal.close(finished=False)
         raise
-    if not done.variants:
-        journal.close(finished=False)
-        raise ModelFileError(done.failures[0].reason)
     return runs.result(labelled, done, work.class_names), journal
 
 

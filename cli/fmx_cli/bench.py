@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from fmx_benchmarks.suite import with_macs
 from fmx_cli.export import EXPORTS
 from fmx_cli.terminal import note, out, steps
 from fmx_export.manifest import MANIFEST, Manifest
@@ -21,11 +25,13 @@ from fmx_training import fashion_mnist
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from fmx_benchmarks.device import Device
     from fmx_benchmarks.suite import Plan
     from fmx_runtime.bench.journal import Journal
     from fmx_runtime.bench.labelled import Labelled
-    from fmx_runtime.bench.record import Result, Run
+    from fmx_runtime.bench.record import Result
 
 __all__ = ["Wanted", "bench_files"]
 
@@ -74,7 +80,7 @@ def bench_files(
         FmxError: nothing could be measured; or some models or devices could not, after the
             reports on the others are written.
     """
-    from fmx_benchmarks import suite
+    from fmx_benchmarks import report, suite, table
     from fmx_benchmarks.device import Device
 
     wanted = wanted or Wanted()
@@ -89,17 +95,18 @@ def bench_files(
         with steps() as progress:
             result, journal = suite.measure(plan, folder, resume=wanted.resume, progress=progress)
             work = _Work(plan, folder, journal, progress)
-            report = work.finish(result, devices, peers=wanted.peers)
+            result, written = work.finish(result, devices, peers=wanted.peers)
     except KeyboardInterrupt:
         note(
             f"interrupted; what was measured is in '{folder / suite.PART}': the same command with "
             "--resume goes on"
         )
         sys.exit(130)
-    for name in ("result.json", "report.md", "report.html"):
-        out.print(str(folder / name), markup=False)
-    _complain(report)
-    return folder / "report.html"
+    out.print(table.build(result))
+    for path in written:
+        out.print(str(path), markup=False)
+    _complain(result)
+    return folder / report.HTML_NAME
 
 
 @dataclass(frozen=True)
@@ -111,38 +118,38 @@ class _Work:
     journal: Journal
     progress: Callable[[str], None]
 
-    def finish(self, result: Result, devices: Sequence[Device], *, peers: bool) -> Result:
-        """Add the others' tools and the devices, and write the reports."""
-        from fmx_benchmarks import table
-
+    def finish(
+        self, result: Result, devices: Sequence[Device], *, peers: bool
+    ) -> tuple[Result, tuple[Path, ...]]:
+        """Add the others' tools and the devices, and write the reports: the result, and those."""
         finished = False
         try:
-            here = self._with_macs(result.runs[0])
+            here = with_macs(result.runs[0], self._macs)
             if peers:
                 here = dataclasses.replace(here, peers=self._peers())
             result = dataclasses.replace(result, runs=(here,))
-            self._write(result)
+            written = self._write(result)
             for device in devices:
                 result = self._with_device(result, device)
-                self._write(result)
+                written = self._write(result)
             finished = True
         finally:
             self.journal.close(finished=finished)
-        out.print(table.build(result))
-        return result
+        return result, written
 
-    def _write(self, result: Result) -> None:
+    def _write(self, result: Result) -> tuple[Path, ...]:
         from fmx_benchmarks import report
 
-        report.write_all(result, self._images(), self.folder)
+        return report.write_all(result, self._images, self.folder)
 
-    def _images(self) -> Any:
-        """The pictures as the first model sees them, for the gallery."""
+    @functools.cached_property
+    def _images(self) -> NDArray[np.uint8]:
+        """The pictures as the first model sees them: uint8 ``(n, height, width, channels)``."""
         return self.plan.labelled.pixels(self.plan.models[0].card.input)
 
-    def _with_macs(self, run: Run) -> Run:
-        """The run with each model's multiply-accumulates, as far as they can be counted."""
-        from fmx_benchmarks.suite import with_macs
+    @functools.cached_property
+    def _macs(self) -> dict[str, int | None]:
+        """Each file's multiply-accumulates, as far as they can be counted, by its SHA-256."""
         from fmx_export.inspection import inspect_file
 
         macs: dict[str, int | None] = {}
@@ -152,7 +159,7 @@ class _Work:
                 macs[model.sha256] = totals.multiply_accumulates
             else:  # the last one: its files have been counted by then, and do the same
                 macs[model.sha256] = next(iter(macs.values()), None)
-        return with_macs(run, macs)
+        return macs
 
     def _peers(self) -> tuple[Any, ...]:
         from fmx_benchmarks.peers import measure_peers
@@ -160,9 +167,11 @@ class _Work:
 
         def work() -> list[dict[str, Any]]:
             with tempfile.TemporaryDirectory(prefix="fmx-peers-") as name:
+                pictures = Path(name, "pictures.npy")
+                np.save(pictures, self._images)
                 figures = measure_peers(
                     self.plan.files,
-                    _save_pixels(self.plan, Path(name)),
+                    pictures,
                     rounds=self.plan.settings.rounds,
                     core=self.plan.settings.core,
                     progress=self.progress,
@@ -200,22 +209,14 @@ class _Work:
             here = result.runs[0]
             here = dataclasses.replace(here, failures=(*here.failures, failure))
             return dataclasses.replace(result, runs=(here, *result.runs[1:]))
-        return dataclasses.replace(result, runs=(*result.runs, self._with_macs(run)))
+        return dataclasses.replace(result, runs=(*result.runs, with_macs(run, self._macs)))
 
     def _as_arrays(self) -> Labelled:
         """The pictures as an array, which can be sent to a device."""
         labelled = self.plan.labelled
         return dataclasses.replace(
-            labelled, pictures=self._images(), class_names=self.plan.class_names
+            labelled, pictures=self._images, class_names=self.plan.class_names
         )
-
-
-def _save_pixels(plan: Plan, folder: Path) -> Path:
-    import numpy as np
-
-    path = folder / "pictures.npy"
-    np.save(path, plan.labelled.pixels(plan.models[0].card.input))
-    return path
 
 
 def _pictures(images: Path | None, data_dir: Path | None) -> Labelled:

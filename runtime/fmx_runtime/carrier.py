@@ -17,13 +17,13 @@ import zlib
 from typing import TYPE_CHECKING
 
 from fmx_runtime.backend import sniff
-from fmx_runtime.card import CARD_KEY
+from fmx_runtime.card import CARD_KEY, ModelCard
 from fmx_runtime.errors import ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["find_card", "read_card", "read_model"]
+__all__ = ["find_card", "read_card", "read_model", "whole_card"]
 
 _LARGEST_BYTES = 1 << 30  # the largest of the usual classifiers, VGG19 in float32, has half of that
 
@@ -73,6 +73,20 @@ def read_model(path: str | os.PathLike[str]) -> bytes:
         raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
     except MemoryError as error:
         raise ModelFileError(f"model '{path}' does not fit into the memory") from error
+
+
+def whole_card(content: bytes) -> ModelCard:
+    """The card, if the model's bytes are those that it was written for.
+
+    Args:
+        content: the whole file.
+
+    Raises:
+        ModelFileError: no model, without a card, or another model than the card's.
+    """
+    card = ModelCard.from_json(read_card(content))
+    card.check_model(content)
+    return card
 
 
 def read_card(content: bytes) -> str:

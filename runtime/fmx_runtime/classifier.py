@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fmx_runtime.backend import open_backend
-from fmx_runtime.card import ModelCard
-from fmx_runtime.carrier import read_card, read_model
+from fmx_runtime.carrier import read_model, whole_card
 from fmx_runtime.errors import BackendError, ModelFileError, PictureError
 from fmx_runtime.preprocess import to_pixels, to_tensor
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmx_runtime.backend import Backend, BackendName
+    from fmx_runtime.card import ModelCard
     from fmx_runtime.foreign import PixelRange
     from fmx_runtime.preprocess import Picture
 
@@ -87,7 +87,7 @@ class Classifier:
         content = read_model(path)
         try:
             if labels is None:
-                self.card = _whole_card(content)
+                self.card = whole_card(content)
             else:
                 from fmx_runtime.foreign import describe
 
@@ -197,13 +197,6 @@ class Classifier:
         if self._logits:
             scores = softmax(np.array(scores, np.float32)).tolist()
         return scores
-
-
-def _whole_card(content: bytes) -> ModelCard:
-    """The card, if the model's bytes are those that it was written for."""
-    card = ModelCard.from_json(read_card(content))
-    card.check_model(content)
-    return card
 
 
 def _check_match(card: ModelCard, backend: Backend) -> None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmx_runtime.errors import ModelFileError
-
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
@@ -63,19 +61,13 @@ def bench(options: argparse.Namespace, progress: Callable[[str], None]) -> int:
     output = Path(options.output)
     pictures = labelled.read(Path(options.images))
     how = run.settings(rounds=options.rounds, calls=options.calls)
-    opened, unopened = run.open_files(map(Path, options.models))
-    models, unfitting, class_names = run.fitting(opened, pictures)
-    failures = [*unopened, *unfitting]
-    if not models:
-        raise ModelFileError(failures[0].reason)
+    models, failures, class_names = run.choose(map(Path, options.models), pictures)
     make_folder(output.parent)
     part = output.with_name(f"{output.name}.part")
     journal = Journal(part, run.conditions(models, pictures, how), resume=options.resume)
     finished = False
     try:
         done = run.run(models, pictures, how, journal, failures=failures, progress=progress)
-        if not done.variants:
-            raise ModelFileError(done.failures[0].reason)
         write(output, run.result(pictures, done, class_names).to_json() + "\n")
         finished = True
     except KeyboardInterrupt:

@@ -37,7 +37,8 @@ class Journal:
         begun = self._read(path) if resume else []
         if resume and not begun:
             raise DataError(f"nothing to resume: there is no '{path}'; begin without --resume")
-        if begun and begun[0] != json.loads(json.dumps(conditions)):
+        conditions = json.loads(json.dumps(conditions))  # lists, as a journal that is read has them
+        if begun and begun[0] != conditions:
             differing = [key for key in conditions if begun[0].get(key) != conditions[key]]
             raise DataError(
                 f"'{path}' was measured with other {', '.join(differing) or 'conditions'}; "

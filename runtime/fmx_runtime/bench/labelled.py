@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 from fmx_runtime.errors import DataError
 from fmx_runtime.pictures import expand
 from fmx_runtime.preprocess import to_pixels
+from fmx_runtime.reason import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,8 @@ class Labelled:
             return self.pictures
         return np.stack([to_pixels(picture, spec) for picture in self.pictures])
 
-    def digest(self) -> str:
+    @functools.cached_property
+    def sha256(self) -> str:
         """SHA-256 of pictures and labels, in hex: where it is equal, results can be compared."""
         whole = hashlib.sha256(self.labels.tobytes())
         if isinstance(self.pictures, np.ndarray):
@@ -84,10 +86,12 @@ def read(path: Path) -> Labelled:
             images, labels = arrays["images"], arrays["labels"]
             names = arrays["class_names"].tolist() if "class_names" in arrays else ()
             name = str(arrays["name"]) if "name" in arrays else path.stem
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    # NumPy and zipfile raise ValueError, EOFError, BadZipFile, zlib.error and others; and a lone
+    # array is no context manager
+    except Exception as error:
         raise DataError(
-            f"'{path}' cannot be read ({error}): give an .npz file with 'images' and 'labels', or "
-            "a folder with one folder of pictures for each class"
+            f"'{path}' cannot be read ({reason(error)}): give an .npz file with 'images' and "
+            "'labels', or a folder with one folder of pictures for each class"
         ) from error
     if images.dtype != np.uint8 or images.ndim not in _ARRAY_AXES:
         raise DataError(

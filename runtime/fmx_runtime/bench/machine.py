@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmx_runtime import packages
+from fmx_runtime.bench.process import environment
 
-__all__ = ["Machine", "Moment", "describe", "moment"]
+__all__ = ["Machine", "Moment", "describe", "moment", "usable_cores"]
 
 _PACKAGES = (
     "fmx-toolkit",
@@ -142,7 +143,7 @@ def describe(core: int | None = None) -> Machine:
     return Machine(
         processor=_processor(cpuinfo),
         architecture=platform.machine(),
-        cores=_cores(),
+        cores=usable_cores(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         board=_read("/proc/device-tree/model"),
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -201,7 +202,8 @@ def _int8_instructions(cpuinfo: str) -> tuple[str, ...]:
     return tuple(name for name in _INT8 if name in words)
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Logical ones that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -255,14 +257,13 @@ def _number(text: str | None, unit: float) -> float | None:
 def _sgemm_gmacs(core: int | None) -> float | None:
     """In a process of its own: NumPy takes the number of threads when it is imported."""
     bind = "" if core is None else f"import os; os.sched_setaffinity(0, {{{core}}})\n"
-    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     try:
         done = subprocess.run(
             [sys.executable, "-c", bind + _SGEMM],
             capture_output=True,
             check=True,
             timeout=_SGEMM_PATIENCE_S,
-            env={**os.environ, **one, "PYTHONSAFEPATH": "1"},
+            env=environment(1),
         )
         return round(float(done.stdout), 2)
     except (OSError, ValueError, subprocess.SubprocessError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-__all__ = ["Measured", "last_core", "measure"]
+__all__ = ["Measured", "environment", "last_core", "measure"]
 
 
 class Measured(NamedTuple):
@@ -77,7 +77,7 @@ def measure(
             command,
             stdout=subprocess.PIPE,
             stderr=complaints,
-            env=_environment(threads),
+            env=environment(threads),
             text=True,
             encoding="utf-8",
         ) as process:
@@ -98,7 +98,7 @@ def measure(
     )
 
 
-def _environment(threads: int) -> dict[str, str]:
+def environment(threads: int) -> dict[str, str]:
     """The process's variables: no more threads than are asked for, and no graphics card."""
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     tensorflow = {

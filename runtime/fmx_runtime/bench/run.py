@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import tempfile
 import time
 from dataclasses import asdict, dataclass
@@ -17,8 +16,7 @@ from fmx_runtime.backend import sniff
 from fmx_runtime.bench import machine
 from fmx_runtime.bench.process import Measured, last_core, measure
 from fmx_runtime.bench.record import Failure, Result, Round, Run, Settings, Throughput, Variant
-from fmx_runtime.card import ModelCard
-from fmx_runtime.carrier import read_card, read_model
+from fmx_runtime.carrier import read_model, whole_card
 from fmx_runtime.digest import sha256
 from fmx_runtime.errors import DataError, FmxError, ModelFileError, OutputError
 
@@ -27,14 +25,13 @@ if TYPE_CHECKING:
 
     from fmx_runtime.bench.journal import Journal
     from fmx_runtime.bench.labelled import Labelled
-    from fmx_runtime.card import Precision
+    from fmx_runtime.card import ModelCard, Precision
 
 __all__ = [
     "Model",
+    "choose",
     "conditions",
-    "fitting",
     "model_file",
-    "open_files",
     "result",
     "run",
     "settings",
@@ -85,8 +82,7 @@ def model_file(path: Path) -> Model:
     """
     content = read_model(path)
     try:
-        card = ModelCard.from_json(read_card(content))
-        card.check_model(content)
+        card = whole_card(content)
     except ModelFileError as error:
         raise ModelFileError(f"'{path}': {error}") from error
     return Model(
@@ -100,15 +96,48 @@ def model_file(path: Path) -> Model:
     )
 
 
-def open_files(paths: Iterable[Path]) -> tuple[list[Model], list[Failure]]:
-    """The model files that can be opened, each once, and why the others cannot."""
-    models, failures = [], []
+def choose(
+    paths: Iterable[Path], labelled: Labelled
+) -> tuple[list[Model], list[Failure], tuple[str, ...]]:
+    """Open each file once, so that what cannot be measured is known before anything is.
+
+    Args:
+        paths: of model files.
+        labelled: the pictures; if they do not name their classes, they are the first model's.
+
+    Returns:
+        The models that fit, why the others do not, and the names of the classes.
+
+    Raises:
+        ModelFileError: not one of them fits.
+    """
+    opened, failures = [], []
     for path in dict.fromkeys(paths):
         try:
-            models.append(model_file(path))
+            opened.append(model_file(path))
         except FmxError as error:
             failures.append(Failure(name=path.name, reason=str(error)))
-    return models, failures
+    names = labelled.class_names or (opened[0].card.labels if opened else ())
+    models = []
+    for model in opened:
+        misfit = _misfit(model, labelled, names)
+        if misfit:
+            failures.append(Failure(name=model.name, reason=misfit))
+        else:
+            models.append(model)
+    if not models:
+        raise ModelFileError(failures[0].reason)
+    return models, failures, names
+
+
+def _misfit(model: Model, labelled: Labelled, names: tuple[str, ...]) -> str | None:
+    """Why a model's labels are not those of the pictures, None where they are."""
+    if model.card.labels != names:
+        return f"its labels ({_few(model.card.labels)}) are not the data's ({_few(names)})"
+    low, high = labelled.labels.min(), labelled.labels.max()
+    if low < 0 or high >= len(names):
+        return f"it has {len(names)} classes, the data's labels go from {low} to {high}"
+    return None
 
 
 def settings(*, rounds: int, calls: int) -> Settings:
@@ -120,9 +149,8 @@ def settings(*, rounds: int, calls: int) -> Settings:
     for name, count in (("rounds", rounds), ("calls", calls)):
         if count < 1:
             raise DataError(f"{name} must be at least 1. Received: {name}={count}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = [1]
-    while threads[-1] * 2 <= min(cores or 1, _MOST_THREADS):
+    while threads[-1] * 2 <= min(machine.usable_cores(), _MOST_THREADS):
         threads.append(threads[-1] * 2)
     return Settings(
         rounds=rounds,
@@ -161,12 +189,14 @@ def run(
 
     Raises:
         OutputError: the journal cannot be written.
+        ModelFileError: not one model could be measured.
     """
     began = time.monotonic()
     progress("describing the machine")
     here = journal.once("machine", lambda: asdict(machine.describe(settings.core)))
     with tempfile.TemporaryDirectory(prefix="fmx-bench-") as name:
         session = _Session(Path(name), labelled, settings, journal, {})
+        np.save(session.labels, labelled.labels)
         moments = [journal.once("moment 0", lambda: asdict(machine.moment(began)))]
         progress(f"answering {len(labelled.labels):,} pictures")
         answers = {model: session.answers(model) for model in models}
@@ -179,6 +209,9 @@ def run(
             state = journal.once(f"moment {number + 1}", lambda: asdict(machine.moment(began)))
             moments.append(state)
         rates = _throughputs(models, session, progress)
+    failures = (*failures, *session.failed.values())
+    if len(session.failed) == len(models):
+        raise ModelFileError(failures[0].reason)
     return Run(
         place="here",
         machine=codec.decode(machine.Machine, here),
@@ -189,7 +222,7 @@ def run(
             for model in models
             if model not in session.failed
         ),
-        failures=(*failures, *session.failed.values()),
+        failures=failures,
     )
 
 
@@ -200,33 +233,9 @@ def result(labelled: Labelled, done: Run, class_names: tuple[str, ...]) -> Resul
         created=dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         class_names=class_names,
         labels=tuple(labelled.labels.tolist()),
-        pictures_sha256=labelled.digest(),
+        pictures_sha256=labelled.sha256,
         runs=(done,),
     )
-
-
-def fitting(
-    models: Sequence[Model], labelled: Labelled
-) -> tuple[list[Model], list[Failure], tuple[str, ...]]:
-    """Those models whose labels are the data's, the others as failures, and the labels.
-
-    Data that do not name their classes are taken to be the first model's.
-    """
-    names = labelled.class_names or (models[0].card.labels if models else ())
-    fit, failures = [], []
-    for model in models:
-        if model.card.labels != names:
-            reason = f"its labels ({_few(model.card.labels)}) are not the data's ({_few(names)})"
-        elif labelled.labels.min() < 0 or labelled.labels.max() >= len(names):
-            reason = (
-                f"it has {len(names)} classes, the data's labels go from {labelled.labels.min()} "
-                f"to {labelled.labels.max()}"
-            )
-        else:
-            fit.append(model)
-            continue
-        failures.append(Failure(name=model.name, reason=reason))
-    return fit, failures, names
 
 
 def conditions(models: Sequence[Model], labelled: Labelled, settings: Settings) -> dict[str, Any]:
@@ -234,7 +243,7 @@ def conditions(models: Sequence[Model], labelled: Labelled, settings: Settings) 
     return {
         "settings": asdict(settings),
         "models": [[model.name, model.sha256] for model in models],
-        "pictures": labelled.digest(),
+        "pictures": labelled.sha256,
     }
 
 
@@ -253,13 +262,16 @@ class _Session:
     journal: Journal
     failed: dict[Model, Failure]
 
+    @property
+    def labels(self) -> Path:
+        """The file of the true labels."""
+        return self.folder / "labels.npy"
+
     def answers(self, model: Model) -> dict[str, Any]:
         """Labels and probabilities of all pictures, and the interpreter's name."""
-        labels = self.folder / "labels.npy"
-        np.save(labels, self.labelled.labels)
 
         def work() -> dict[str, Any]:
-            done = self._measure(model, labels=str(labels))
+            done = self._measure(model, labels=str(self.labels))
             return {"runtime": done.runtime, **done.values}
 
         return self._attempt(model, "answers", work) or {}

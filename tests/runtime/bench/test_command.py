@@ -116,7 +116,8 @@ def test_pictures_that_cannot_be_used(
 def test_no_pictures_at_all(tmp_path: Path) -> None:
     """A missing file, rubbish and an empty folder are said."""
     (tmp_path / "rubbish.npz").write_bytes(b"PK\3\4rubbish")
-    for name in ("missing.npz", "rubbish.npz"):
+    np.save(tmp_path / "alone.npy", np.zeros((2, 4, 4), np.uint8))
+    for name in ("missing.npz", "rubbish.npz", "alone.npy"):
         with pytest.raises(DataError, match="cannot be read"):
             read(tmp_path / name)
     with pytest.raises(DataError, match="has no pictures in folders"):
@@ -163,6 +164,10 @@ def test_a_journal_survives_a_cut(tmp_path: Path) -> None:
     assert again.once("two", lambda: 3) == 3
     again.close(finished=True)
     assert not path.exists()
+    other = Journal(path, {"same": (1, 2), "other": 1}, resume=False)
+    other.close(finished=False)
+    with pytest.raises(DataError, match="with other other; begin anew"):
+        Journal(path, {"same": (1, 2), "other": 2}, resume=True)
     with pytest.raises(OutputError, match="cannot write to"):
         Journal(tmp_path / "missing" / "x.part", {}, resume=False)
 
