@@ -71,16 +71,17 @@ def begin(few: Splits) -> Callable[..., Run]:
     """Begins a run on the few pictures: ``begin(folder, epochs=…, seed=…)``."""
     from fmx_training import fashion_mnist, recipes
     from fmx_training import run as runs
+    from fmx_training.examples import of_dataset
 
     def begin(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
-        info = runs.plan(
-            recipes.get("baseline"),
-            few.train,
+        recipe = recipes.get("baseline")
+        spec = runs.input_spec(
+            recipe,
+            fashion_mnist.SHAPE,
             polarity=fashion_mnist.POLARITY,
             subject=fashion_mnist.SUBJECT,
-            epochs=epochs,
-            seed=seed,
         )
+        info = runs.plan(recipe, few.train, of_dataset(few.train), spec, epochs=epochs, seed=seed)
         return runs.create(folder, info)
 
     return begin
@@ -88,14 +89,27 @@ def begin(few: Splits) -> Callable[..., Run]:
 
 @pytest.fixture(scope="session")
 def finished(
-    begin: Callable[..., Run], few: Splits, tmp_path_factory: pytest.TempPathFactory
+    begin: Callable[..., Run],
+    train: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     """A run of three epochs that was never interrupted."""
+    run = begin(tmp_path_factory.mktemp("runs") / "whole")
+    train(run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def train(few: Splits) -> Callable[..., None]:
+    """Trains a run on the few pictures to its end: ``train(run, report=…)``."""
+    from fmx_training.examples import of_dataset
     from fmx_training.train import train
 
-    run = begin(tmp_path_factory.mktemp("runs") / "whole")
-    train(run, few, report=lambda _: None)
-    return run
+    def on_few(run: Run, report: Callable[[str], None] = lambda _: None) -> None:
+        examples = of_dataset(few.train)
+        train(run, examples, few.validation, lambda: few.test, report=report)
+
+    return on_few
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,8 @@ def data(
 @app.command()
 def train(
     recipe: Annotated[
-        str | None, typer.Option("--recipe", "-r", help="How to train. Default: baseline.")
+        str | None,
+        typer.Option("--recipe", "-r", help="How to train. Default: edge, or what fits --data."),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Instead of the recipe's own number.")
@@ -91,16 +92,51 @@ def train(
         Path | None,
         typer.Option("--output", "-o", help="Run folder. Default: runs/RECIPE-DATE-TIME."),
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own pictures, DIR/train/CLASS/PICTURE. Default: Fashion-MNIST."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, help="Height and width that they get. Default: 64; backbones 128."),
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Network of keras.applications to train on them.")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="What it starts with: imagenet, none, or a file. Default: imagenet."),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Photographs of clothes to learn from beside Fashion-MNIST."),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(help="Finished run whose answers are learnt as well; may be repeated."),
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Train a network and write its run folder."""
-    from fmx_cli.train import begin, finish, reopen
+    from fmx_cli.train import Wanted, begin, finish, go_on, reopen
 
+    wanted = Wanted(
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        output=output,
+        data_dir=data_dir,
+        photos=photos,
+        teachers=tuple(teacher or ()),
+        data=data,
+        size=size,
+        backbone=backbone,
+        weights=weights,
+    )
     if resume:
-        run = reopen(output, recipe, epochs, seed)
+        go_on(reopen(wanted), data_dir)
     else:
-        run = begin(recipe or "baseline", epochs, seed or 0, output, data_dir)
-    finish(run, data_dir)
+        finish(*begin(wanted))
 
 
 @app.command()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from fmx_cli import train
 from fmx_cli.bench import bench_files
 from fmx_cli.data import show as show_data
 from fmx_cli.export import EXPORTS, Wanted, export_run
 from fmx_cli.terminal import note, out
-from fmx_cli.train import begin, finish
 from fmx_runtime.atomic import make_folder, replacing
 from fmx_training import fashion_mnist, recipes
 
@@ -40,8 +40,8 @@ def show(*, full: bool, data_dir: Path | None) -> None:
             f"a short training: {epochs} of {recipe.epochs} epochs, on all the data; "
             "'make demo FULL=1' trains to the end"
         )
-    run = begin(_RECIPE, epochs, 0, None, data_dir)
-    finish(run, data_dir)
+    run, material, _ = train.begin(train.Wanted(recipe=_RECIPE, epochs=epochs, data_dir=data_dir))
+    train.finish(run, material)
     _heading("fmx export --int8")
     export_run(run.folder, Wanted(), data_dir=data_dir)
     _heading("fmx bench")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
+from fmx_cli import material
 from fmx_cli.speed import against_float
 from fmx_cli.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
@@ -18,7 +19,6 @@ from fmx_runtime.atomic import make_folder
 from fmx_runtime.card import Provenance
 from fmx_runtime.errors import DataError
 from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import fashion_mnist
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
@@ -86,10 +86,9 @@ def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> N
     """Export a run: calibrated on its training pictures, verified on its validation pictures."""
     run = _find(path)
     folder = make_folder(wanted.output or EXPORTS / run.info.recipe.name)
-    splits = fashion_mnist.load(data_dir)
-    if splits.train.digest() != run.info.data_digest:
-        raise DataError(f"'{run.folder}' was trained on other data than {splits.train.name} now")
-    sample = splits.train.balanced_sample(wanted.calibration_size, _SEED)
+    splits = material.again(run, data_dir).splits
+    size = min(wanted.calibration_size, len(splits.train))
+    sample = splits.train.balanced_sample(size, _SEED)
     note(f"exporting {run.folder}")
     with native_stderr_silenced():
         from fmx_export.bundle import Calibration

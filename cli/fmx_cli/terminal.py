@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["bold", "note", "out", "steps"]
+__all__ = ["bold", "note", "out", "steps", "watch"]
+
+_T = TypeVar("_T")
 
 out = Console(highlight=False)
 """Results: stdout."""
@@ -37,3 +40,8 @@ def steps() -> Iterator[Callable[[str], None]]:
         return
     with _err.status("") as status:
         yield lambda message: status.update(f"[dim]{escape(message)}[/]")
+
+
+def watch(items: Iterable[_T], total: int, what: str) -> Iterator[_T]:
+    """Pass the items on, with a bar of how many have come; on a terminal only."""
+    yield from track(items, what, total, console=_err, transient=True, disable=not _err.is_terminal)

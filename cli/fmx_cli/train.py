@@ -4,84 +4,192 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmx_cli import material
 from fmx_cli.terminal import bold, note, out
 from fmx_runtime.errors import DataError
 from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import fashion_mnist, recipes
+from fmx_training import backbones, fashion_mnist, recipes, teachers
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
+    from fmx_cli.material import Material
     from fmx_training.run import Run
+    from fmx_training.teachers import Teacher
 
-__all__ = ["RUNS", "begin", "finish", "reopen"]
+__all__ = ["RUNS", "Wanted", "begin", "finish", "go_on", "reopen"]
 
 RUNS = Path("runs")
 """Where run folders go, and where the newest is looked for."""
 
+_SIDE = 64
+_BACKBONE_SIDE = 128
+_LARGEST_SIDE = 512
 
-def begin(
-    recipe_name: str,
-    epochs: int | None,
-    seed: int,
-    output: Path | None,
-    data_dir: Path | None,
-) -> Run:
-    """Make the folder of a new run."""
-    recipe = recipes.get(recipe_name)
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be trained, on what.
+
+    Attributes:
+        recipe: name of one; None for what fits the pictures.
+        epochs: instead of the recipe's own number.
+        seed: of everything random.
+        output: run folder; None for one below `RUNS`.
+        data_dir: folder with Fashion-MNIST's files; None to look for them.
+        photos: photographs of clothes to learn from beside Fashion-MNIST.
+        teachers: folders of finished runs, whose networks' answers are learnt as well.
+        data: folder of the user's own pictures, instead of Fashion-MNIST.
+        size: height and width that those get, pixels.
+        backbone: network of keras.applications that learns them.
+        weights: what it starts with: ``imagenet``, ``none``, or a file.
+    """
+
+    recipe: str | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    output: Path | None = None
+    data_dir: Path | None = None
+    photos: Path | None = None
+    teachers: tuple[Path, ...] = ()
+    data: Path | None = None
+    size: int | None = None
+    backbone: str | None = None
+    weights: str | None = None
+
+
+def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
+    """Make the folder of a new run, with what it needs to be gone on with."""
+    _check_options(wanted)
+    recipe = recipes.get(wanted.recipe or _fitting_recipe(wanted))
+    if recipe.network == "backbone" and not wanted.backbone:
+        raise DataError(f"recipe '{recipe.name}' trains a network named with --backbone")
+    now = dt.datetime.now().astimezone()
+    folder = wanted.output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}"
+    runs.check_free(folder)
+    if wanted.data:
+        side = wanted.size or (_BACKBONE_SIDE if wanted.backbone else _SIDE)
+        spec = runs.input_spec(recipe, (side, side, 3), polarity="any")
+        if wanted.backbone:
+            backbones.check(wanted.backbone, side, wanted.weights or "imagenet")
+            scale, offset = backbones.FAMILIES[wanted.backbone]
+            spec = replace(spec, scale=scale, offset=offset)
+        pictures, spec = material.of_own(
+            wanted.data, spec, wanted.seed or 0, gray=not wanted.backbone
+        )
+    else:
+        spec = runs.input_spec(
+            recipe,
+            fashion_mnist.SHAPE,
+            polarity=fashion_mnist.POLARITY,
+            subject=fashion_mnist.SUBJECT,
+        )
+        pictures = material.of_clothes(wanted.data_dir, wanted.photos, spec)
+    train = pictures.splits.train
+    taught = tuple(
+        teachers.open_teacher(path, spec.shape, train.class_names) for path in wanted.teachers
+    )
     info = runs.plan(
         recipe,
-        fashion_mnist.load(data_dir).train,
-        polarity=fashion_mnist.POLARITY,
-        subject=fashion_mnist.SUBJECT,
-        epochs=epochs,
-        seed=seed,
+        train,
+        pictures.examples,
+        spec,
+        teachers=tuple(teacher.info for teacher in taught),
+        backbone=wanted.backbone or "",
+        backbone_weights=(wanted.weights or "imagenet") if wanted.backbone else "",
+        epochs=wanted.epochs,
+        seed=wanted.seed or 0,
     )
-    now = dt.datetime.now().astimezone()
-    return runs.create(output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}", info)
+    pictures.keep(folder)
+    return runs.create(folder, info), pictures, taught
 
 
-def reopen(
-    output: Path | None,
-    recipe_name: str | None = None,
-    epochs: int | None = None,
-    seed: int | None = None,
-) -> Run:
+def _check_options(wanted: Wanted) -> None:
+    """Refuse options that do not go together."""
+    if wanted.data and (wanted.photos or wanted.data_dir):
+        other = "--photos" if wanted.photos else "--data-dir"
+        raise DataError(f"--data is for your own pictures, {other} for Fashion-MNIST; give one")
+    if not wanted.data and (wanted.size or wanted.backbone):
+        option = "--size" if wanted.size else "--backbone"
+        raise DataError(f"{option} goes with --data; Fashion-MNIST's pictures have 28x28 pixels")
+    if wanted.weights and not wanted.backbone:
+        raise DataError("--weights goes with --backbone, the network that they are of")
+    if wanted.size and wanted.size > _LARGEST_SIDE:
+        raise DataError(f"--size {wanted.size} is more than {_LARGEST_SIDE} pixels; lower it")
+
+
+def _fitting_recipe(wanted: Wanted) -> str:
+    if wanted.backbone:
+        return "finetune"
+    return "photo" if wanted.data else recipes.DEFAULT
+
+
+def reopen(wanted: Wanted) -> Run:
     """The run to go on with; what is said of it besides must be what it was begun with.
 
     Raises:
         DataError: there is none, or it was begun with another recipe, seed or number of epochs.
     """
-    run = runs.open_run(output) if output else runs.newest(RUNS, finished=False)
+    run = runs.open_run(wanted.output) if wanted.output else runs.newest(RUNS, finished=False)
     info = run.info
     for option, asked, begun in (
-        ("--recipe", recipe_name, info.recipe.name),
-        ("--epochs", epochs, info.epochs),
-        ("--seed", seed, info.seed),
+        ("--recipe", wanted.recipe, info.recipe.name),
+        ("--epochs", wanted.epochs, info.epochs),
+        ("--seed", wanted.seed, info.seed),
     ):
         if asked not in {None, begun}:
             raise DataError(
                 f"'{run.folder}' was begun with {option} {begun}, and --resume goes on with that; "
                 f"for {option} {asked} begin a new run"
             )
+    for option, given in (
+        ("--photos", wanted.photos),
+        ("--teacher", wanted.teachers),
+        ("--data", wanted.data),
+        ("--size", wanted.size),
+        ("--backbone", wanted.backbone),
+        ("--weights", wanted.weights),
+    ):
+        if given:
+            raise DataError(
+                f"'{run.folder}' knows what it was begun with: leave out {option} with --resume"
+            )
     return run
 
 
-def finish(run: Run, data_dir: Path | None) -> None:
+def go_on(run: Run, data_dir: Path | None) -> None:
+    """Train a run that was stopped to the end, or until Ctrl-C."""
+    pictures = material.again(run, data_dir)
+    labels = run.info.labels
+    taught = tuple(
+        teachers.open_teacher(Path(teacher.run), run.info.input.shape, labels)
+        for teacher in run.info.teachers
+    )
+    finish(run, pictures, taught)
+
+
+def finish(run: Run, pictures: Material, taught: tuple[Teacher, ...] = ()) -> None:
     """Train to the end, or until Ctrl-C."""
-    info = run.info
-    splits = fashion_mnist.load(data_dir)
+    info, examples = run.info, pictures.examples
     note(
-        f"training {info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "
-        f"on {len(splits.train):,} pictures of {info.data}; run folder {run.folder}"
+        f"training {info.backbone or info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "
+        f"on {len(examples):,} pictures of {examples.name}; run folder {run.folder}"
     )
     try:
         with native_stderr_silenced():
             from fmx_training.train import train
 
-            metrics = train(run, splits, report=note)
+            metrics = train(
+                run,
+                examples,
+                pictures.splits.validation,
+                lambda: pictures.splits.test,
+                taught,
+                report=note,
+            )
     except KeyboardInterrupt:
         note(f"stopped; whole epochs are kept: go on with 'fmx train --resume -o {run.folder}'")
         sys.exit(130)

@@ -226,7 +226,10 @@ def test_other_labels_than_the_model_has(here: Callable[..., Done], copied: Path
 def test_other_data(here: Callable[..., Done], finished: Run, tmp_path: Path) -> None:
     """A run that was trained on other pictures is not calibrated and judged with these."""
     shutil.copytree(finished.folder, tmp_path / "runs/mine")
-    complains(here("export"), "'runs/mine' was trained on other data than fashion-mnist train now")
+    complains(
+        here("export"),
+        "'runs/mine' was begun with other training data than fashion-mnist train now",
+    )
 
 
 @pytest.mark.parametrize("output", ["file", "file/out"])

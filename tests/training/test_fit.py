@@ -17,8 +17,8 @@ import pytest
 from fmx_runtime.errors import DataError
 from fmx_training import checkpoint
 from fmx_training import run as runs
+from fmx_training.examples import of_dataset
 from fmx_training.fit import fit
-from fmx_training.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +29,19 @@ if TYPE_CHECKING:
     from fmx_training.run import Run
 
 _TRAIN_SOME = """
-import dataclasses, sys
+import sys
 from pathlib import Path
 from fmx_training import fashion_mnist, run
+from fmx_training.examples import of_dataset
 from fmx_training.train import train
 splits = fashion_mnist.load(Path(sys.argv[2]))
-few = dataclasses.replace(
-    splits,
-    train=splits.train.balanced_sample(2000, 0),
-    validation=splits.validation.balanced_sample(500, 0),
-    test=splits.test.balanced_sample(500, 0),
+train(
+    run.open_run(Path(sys.argv[1])),
+    of_dataset(splits.train.balanced_sample(2000, 0)),
+    splits.validation.balanced_sample(500, 0),
+    lambda: splits.test.balanced_sample(500, 0),
+    report=lambda line: print(line, flush=True),
 )
-train(run.open_run(Path(sys.argv[1])), few, report=lambda line: print(line, flush=True))
 """
 
 
@@ -61,12 +62,12 @@ def _without_times(run: Run) -> list[checkpoint.Epoch]:
 
 
 def test_same_seed_gives_the_same_weights(
-    begin: Callable[..., Run], finished: Run, few: Splits, tmp_path: Path
+    begin: Callable[..., Run], train: Callable[..., None], finished: Run, tmp_path: Path
 ) -> None:
     """A second run with the same seed ends with the same weights, one with another does not."""
     again, other = begin(tmp_path / "again"), begin(tmp_path / "other", seed=1)
-    train(again, few, report=lambda _: None)
-    train(other, few, report=lambda _: None)
+    train(again)
+    train(other)
     assert _same_weights(finished, again)
     assert not _same_weights(finished, other)
 
@@ -75,8 +76,8 @@ def test_same_seed_gives_the_same_weights(
 def test_a_killed_run_goes_on_and_ends_the_same(  # noqa: PLR0917 (fixtures)
     stop: signal.Signals,
     begin: Callable[..., Run],
+    train: Callable[..., None],
     finished: Run,
-    few: Splits,
     found: Found,
     tmp_path: Path,
 ) -> None:
@@ -93,7 +94,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(  # noqa: PLR0917 (fixtures)
     kept = len(_without_times(run))
     assert kept in {1, 2}
     told: list[str] = []
-    train(run, few, report=told.append)
+    train(run, told.append)
     assert len(told) == 3 - kept
     assert _same_weights(finished, run)
     assert _without_times(run) == _without_times(finished)
@@ -108,7 +109,7 @@ def test_a_checkpoint_cut_short_is_not_used(
 ) -> None:
     """What a kill in the middle of writing a checkpoint leaves is passed over."""
     run = begin(tmp_path / "cut", epochs=1)
-    fit(run, few, report=lambda _: None)
+    fit(run, of_dataset(few.train), few.validation, report=lambda _: None)
     (run.checkpoints / ".epoch-002.4711.part.keras").write_bytes(b"PK\x03\x04 half a file")
     state = checkpoint.load(run.checkpoints)
     assert state is not None
@@ -123,7 +124,7 @@ def test_a_damaged_checkpoint_is_named(
     run.checkpoints.mkdir()
     (run.checkpoints / "state.json").write_text("{", "utf-8")
     with pytest.raises(DataError, match=r"checkpoint.*damaged.*delete that folder"):
-        fit(run, few, report=lambda _: None)
+        fit(run, of_dataset(few.train), few.validation, report=lambda _: None)
 
 
 def test_a_flipped_byte_in_a_checkpoint_is_named(
@@ -137,7 +138,7 @@ def test_a_flipped_byte_in_a_checkpoint_is_named(
     )
     (run.checkpoints / "epoch-001.keras").write_bytes(b"PK\x03\x04 no archive")
     with pytest.raises(DataError, match=r"checkpoint.*damaged.*delete that folder") as caught:
-        fit(run, few, report=lambda _: None)
+        fit(run, of_dataset(few.train), few.validation, report=lambda _: None)
     assert "\n" not in str(caught.value)
 
 
@@ -148,7 +149,7 @@ def test_other_data_are_refused(
     run = begin(tmp_path / "run")
     other = dataclasses.replace(few, train=splits.train.balanced_sample(2000, 1))
     with pytest.raises(DataError, match="other training data"):
-        fit(run, other, report=lambda _: None)
+        fit(run, of_dataset(other.train), few.validation, report=lambda _: None)
 
 
 def test_a_diverging_training_stops_and_keeps_the_last_good_state(
@@ -159,7 +160,7 @@ def test_a_diverging_training_stops_and_keeps_the_last_good_state(
     recipe = dataclasses.replace(run.info.recipe, learning_rate=float("inf"))
     broken = runs.Run(run.folder, dataclasses.replace(run.info, recipe=recipe))
     with pytest.raises(DataError, match=r"the loss is nan in epoch 1"):
-        fit(broken, few, report=lambda _: None)
+        fit(broken, of_dataset(few.train), few.validation, report=lambda _: None)
     assert checkpoint.load(run.checkpoints) is None
 
 

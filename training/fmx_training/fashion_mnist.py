@@ -31,6 +31,7 @@ __all__ = [
     "CLASS_NAMES",
     "NAME",
     "POLARITY",
+    "SHAPE",
     "SUBJECT",
     "Description",
     "FileFacts",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 NAME = "fashion-mnist"
+SHAPE = (28, 28, 1)
+"""Height, width and channels of its pictures."""
 POLARITY: Literal["light-on-dark"] = "light-on-dark"
 SUBJECT: Literal["garment"] = "garment"
 CLASS_NAMES = (

@@ -15,13 +15,20 @@ import numpy as np
 
 from fmx_runtime.errors import DataError
 from fmx_training import checkpoint
+from fmx_training.augment import View
 from fmx_training.checkpoint import Epoch
+from fmx_training.examples import of_dataset
+from fmx_training.teachers import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from fmx_training.dataset import Splits
+    from numpy.typing import NDArray
+
+    from fmx_training.dataset import Dataset
+    from fmx_training.examples import Examples
     from fmx_training.run import Run
+    from fmx_training.teachers import Teacher
 
 __all__ = ["fit"]
 
@@ -29,20 +36,28 @@ _EVALUATION_BATCH = 500
 
 
 def fit(
-    run: Run, splits: Splits, *, report: Callable[[str], None]
+    run: Run,
+    examples: Examples,
+    validation: Dataset,
+    teachers: Sequence[Teacher] = (),
+    *,
+    report: Callable[[str], None],
 ) -> tuple[Any, tuple[Epoch, ...]]:
     """Train the run's network, going on after its last whole epoch if it has one.
 
     Args:
         run: what to train; its folder takes the checkpoints.
-        splits: learns from ``train``, reports on ``validation``; ``test`` is not looked at.
+        examples: what it learns from.
+        validation: what is reported on; it changes nothing.
+        teachers: of the run, see `fmx_training.teachers`.
         report: called with one line about each epoch.
 
     Returns:
         The Keras model after the last epoch, and the figures of all epochs.
 
     Raises:
-        DataError: the data are not those the run was begun with, or the loss is no number.
+        DataError: the data or teachers are not those the run was begun with, or the loss is no
+            number.
         OutputError: a checkpoint cannot be written.
     """
     import keras
@@ -51,39 +66,74 @@ def fit(
     from fmx_training.batches import Batches
     from fmx_training.progress import EpochBar, line
 
-    info = run.info
-    if splits.train.digest() != info.data_digest:
-        raise DataError(f"'{run.folder}' was begun with other training data than {info.data} now")
+    info, recipe = run.info, run.info.recipe
+    _check_unchanged(run, examples, teachers)
     keras.utils.set_random_seed(info.seed)
     tf.config.experimental.enable_op_determinism()
-    model, history = checkpoint.load(run.checkpoints) or (_compiled(run, len(splits.train)), ())
-    everything = np.arange(len(splits.validation))
-    validation = Batches(splits.validation, info.input, _EVALUATION_BATCH, everything)
+    model, history = checkpoint.load(run.checkpoints) or (_compiled(run, len(examples)), ())
+    held_out = of_dataset(validation)
+    everything = np.arange(len(held_out))
+    validation_batches = Batches(
+        held_out.images, held_out.targets, info.input, _EVALUATION_BATCH, everything
+    )
     for epoch in range(len(history), info.epochs):
         began = time.perf_counter()
-        order = np.random.default_rng([info.seed, epoch]).permutation(len(splits.train))
-        batches = Batches(splits.train, info.input, info.recipe.batch_size, order)
+        seed = (epoch % recipe.views,) if recipe.views else (info.seed, epoch)
+        view = View(examples.images, recipe.augmentation, seed)
+        targets = _targets(run, examples, teachers, seed)
+        order = np.random.default_rng([info.seed, epoch]).permutation(len(examples))
+        batches = Batches(
+            view, targets, info.input, recipe.batch_size, order, weights=examples.weights
+        )
         _seed_layers(model, info.seed, epoch)
         with contextlib.closing(EpochBar(epoch + 1, info.epochs, batches.num_batches)) as bar:
             figures = model.fit(
                 batches,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
-                validation_data=validation,
+                validation_data=validation_batches,
                 shuffle=False,  # the order is drawn above
-                callbacks=[bar],
+                callbacks=[bar, keras.callbacks.TerminateOnNaN()],
                 verbose=0,
             ).history
         record = _record(epoch, figures, model, time.perf_counter() - began)
         if not math.isfinite(record.loss):
             raise DataError(
                 f"the loss is {record.loss} in epoch {epoch + 1}: the training diverged; "
-                f"the state before it is kept in '{run.checkpoints}'"
+                f"the state before it is kept in '{run.checkpoints}'; "
+                "begin anew with a recipe of a lower learning rate, or look at the pictures"
             )
         history = (*history, record)
         checkpoint.save(run.checkpoints, model, history)
         report(line(record, info.epochs))
     return model, history
+
+
+def _check_unchanged(run: Run, examples: Examples, teachers: Sequence[Teacher]) -> None:
+    info = run.info
+    if examples.digest() != info.examples_digest:
+        raise DataError(
+            f"'{run.folder}' was begun with other training data than {examples.name} now: "
+            f"{info.data}"
+        )
+    if [teacher.info.sha256 for teacher in teachers] != [info.sha256 for info in info.teachers]:
+        raise DataError(
+            f"'{run.folder}' was begun with other teachers than there are now; begin a new run"
+        )
+
+
+def _targets(
+    run: Run, examples: Examples, teachers: Sequence[Teacher], seed: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """What is wanted of one view of the examples: labels, smoothed, and teachers' answers."""
+    recipe, classes = run.info.recipe, len(run.info.labels)
+    smooth = recipe.label_smoothing
+    wanted = examples.targets * np.float32(1 - smooth) + np.float32(smooth / classes)
+    if not teachers:
+        return wanted
+    weight = np.float32(recipe.teacher_weight)
+    taught = answers(teachers, examples, recipe.augmentation, seed)
+    return wanted * (1 - weight) + taught * weight
 
 
 def _seed_layers(model: Any, seed: int, epoch: int) -> None:
@@ -98,13 +148,32 @@ def _seed_layers(model: Any, seed: int, epoch: int) -> None:
 def _compiled(run: Run, pictures: int) -> Any:
     import keras
 
+    from fmx_training import backbones
     from fmx_training.models import NETWORKS
 
     info, recipe = run.info, run.info.recipe
-    model = NETWORKS[recipe.network](info.input.shape, len(info.labels))
+    if info.backbone:
+        model = backbones.build(
+            info.backbone, info.input.shape, len(info.labels), info.backbone_weights
+        )
+    else:
+        model = NETWORKS[recipe.network](info.input.shape, len(info.labels))
     steps = math.ceil(pictures / recipe.batch_size) * info.epochs
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
-    model.compile(keras.optimizers.Adam(schedule), "categorical_crossentropy", metrics=["accuracy"])
+    rising = round(recipe.warmup * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else recipe.learning_rate,
+        steps - rising,
+        warmup_target=recipe.learning_rate if rising else None,
+        warmup_steps=rising,
+    )
+    decay = recipe.weight_decay or None
+    if recipe.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.Adam(schedule, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
     return model
 
 

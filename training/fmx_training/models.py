@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import layers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["NETWORKS", "baseline"]
+__all__ = ["NETWORKS", "baseline", "plain", "residual"]
+
+_BN_MOMENTUM = 0.95
+"""Running means settle within some sixty steps, as the short last part of a schedule wants."""
 
 
 def baseline(shape: tuple[int, int, int], classes: int) -> Any:
@@ -44,5 +48,105 @@ def baseline(shape: tuple[int, int, int], classes: int) -> Any:
     )
 
 
-NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int], Any]] = {"baseline": baseline}
+def plain(
+    shape: tuple[int, int, int], classes: int, *, stages: Sequence[Sequence[int]], name: str
+) -> Any:
+    """3x3 convolutions one after the other, trained with branches beside them.
+
+    A 1x1 convolution and, where the shape stays, the input itself run beside each 3x3 convolution
+    while the network learns; `fmx_training.fold.folded` makes one convolution of the three. (Ding
+    et al., "RepVGG: Making VGG-style ConvNets Great Again", arXiv:2101.03697.)
+
+    Args:
+        shape: ``(height, width, channels)`` of the input, float32.
+        classes: width of the output.
+        stages: channels of each convolution; each stage but the first halves height and width.
+        name: the model's.
+
+    Returns:
+        Keras model, ``(n, height, width, channels)`` -> probabilities ``(n, classes)``.
+    """
+    image = keras.Input(shape, name="image")
+    x = image
+    for number, stage in enumerate(stages):
+        for place, filters in enumerate(stage):
+            strides = 2 if number and not place else 1
+            x = _branched(x, filters, strides, f"unit{number + 1}{'abcdefghij'[place]}")
+    return keras.Model(image, _answer(x, classes), name=name)
+
+
+def residual(
+    shape: tuple[int, int, int],
+    classes: int,
+    *,
+    widths: Sequence[int],
+    blocks: Sequence[int],
+    name: str,
+) -> Any:
+    """A residual network: stages of two 3x3 convolutions with a way around them.
+
+    (He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385; wide and shallow
+    as in Zagoruyko and Komodakis, arXiv:1605.07146.)
+
+    Args:
+        shape: ``(height, width, channels)`` of the input, float32.
+        classes: width of the output.
+        widths: channels of each stage; each but the first halves height and width.
+        blocks: how many pairs of convolutions each stage has.
+        name: the model's.
+
+    Returns:
+        Keras model, ``(n, height, width, channels)`` -> probabilities ``(n, classes)``.
+    """
+    image = keras.Input(shape, name="image")
+    x = layers.ReLU()(_convolution(image, widths[0], 3))
+    for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        for place in range(count):
+            strides = 2 if number and not place else 1
+            y = layers.ReLU()(_convolution(x, width, 3, strides))
+            y = _convolution(y, width, 3)
+            around = x
+            if strides > 1 or x.shape[-1] != width:
+                around = _convolution(x, width, 1, strides)
+            x = layers.ReLU()(layers.Add()([y, around]))
+    return keras.Model(image, _answer(x, classes), name=name)
+
+
+def _branched(x: Any, filters: int, strides: int, name: str) -> Any:
+    branches = [
+        _convolution(x, filters, 3, strides, name=f"{name}_3x3"),
+        _convolution(x, filters, 1, strides, name=f"{name}_1x1"),
+    ]
+    if strides == 1 and x.shape[-1] == filters:
+        branches.append(layers.BatchNormalization(momentum=_BN_MOMENTUM, name=f"{name}_same_bn")(x))
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")(branches))
+
+
+def _convolution(x: Any, filters: int, side: int, strides: int = 1, name: str | None = None) -> Any:
+    x = layers.Conv2D(
+        filters,
+        side,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )(x)
+    return layers.BatchNormalization(momentum=_BN_MOMENTUM, name=name and f"{name}_bn")(x)
+
+
+def _answer(x: Any, classes: int) -> Any:
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return layers.Dense(classes, activation="softmax", name="answer")(x)
+
+
+NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int], Any]] = {
+    "baseline": baseline,
+    "nano": functools.partial(plain, stages=((8,), (16, 16, 24), (32, 32, 32)), name="nano"),
+    "edge": functools.partial(plain, stages=((16,), (32, 32, 32), (64, 64, 64, 64)), name="edge"),
+    "photo": functools.partial(
+        plain, stages=((24,), (48, 48), (96, 96), (160, 160, 160)), name="photo"
+    ),
+    "max": functools.partial(residual, widths=(32, 128, 256), blocks=(1, 2, 2), name="max"),
+}
 """Builders by the names that recipes use."""

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fmx_runtime.errors import DataError
+from fmx_training.augment import Augmentation
 
-__all__ = ["RECIPES", "Recipe", "get"]
+__all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
+
+_NONE = Augmentation()
+_CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Hyper-parameters of one way of training.
 
-    Adam with a learning rate that falls from ``learning_rate`` to 0 along half a cosine; the loss
-    is the categorical cross-entropy.
+    The learning rate falls from ``learning_rate`` to 0 along half a cosine; the loss is the
+    categorical cross-entropy.
 
     Attributes:
         name: what ``fmx train --recipe`` calls it.
         network: key of `fmx_training.models.NETWORKS`.
         epochs: passes over the training pictures.
         batch_size: pictures per step.
-        learning_rate: of the first step.
+        learning_rate: the highest.
+        optimizer: "adam", or "sgd" with Nesterov's momentum of 0.9.
+        warmup: fraction of the steps in which the learning rate rises from 0 to its highest.
+        weight_decay: what kernels lose per step, as a fraction, times the learning rate.
+        label_smoothing: what a target gives away to all classes alike.
+        augmentation: how the pictures change from epoch to epoch.
+        views: after so many epochs the pictures change as they did before, so that teachers need
+            to answer for so many changes only; 0 for never.
+        teacher_weight: what the teachers' answers count in a target, where a run has teachers; the
+            label counts the rest.
         scale: the network sees ``pixel * scale + offset``.
         offset: likewise.
     """
@@ -31,14 +45,83 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    optimizer: Literal["adam", "sgd"] = "adam"
+    warmup: float = 0.0
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = _NONE
+    views: int = 0
+    teacher_weight: float = 0.0
     scale: float = 1 / 255
     offset: float = 0.0
 
+
+DEFAULT = "edge"
+"""The recipe of those who name none."""
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
+        Recipe(
+            name="nano",
+            network="nano",
+            epochs=60,
+            batch_size=128,
+            learning_rate=0.1,
+            optimizer="sgd",
+            warmup=0.1,
+            weight_decay=1e-3,
+            augmentation=Augmentation(shift=1 / 14, flip=True, erase=0.25),
+            views=12,
+            teacher_weight=0.9,
+        ),
+        Recipe(
+            name="edge",
+            network="edge",
+            epochs=60,
+            batch_size=128,
+            learning_rate=0.1,
+            optimizer="sgd",
+            warmup=0.1,
+            weight_decay=2e-3,
+            augmentation=_CLOTHES,
+            views=12,
+            teacher_weight=0.9,
+        ),
+        Recipe(
+            name="max",
+            network="max",
+            epochs=16,
+            batch_size=128,
+            learning_rate=0.1,
+            optimizer="sgd",
+            warmup=0.15,
+            weight_decay=5e-3,
+            augmentation=_CLOTHES,
+        ),
+        Recipe(
+            name="photo",
+            network="photo",
+            epochs=160,
+            batch_size=64,
+            learning_rate=0.05,
+            optimizer="sgd",
+            warmup=0.1,
+            weight_decay=5e-3,
+            label_smoothing=0.1,
+            augmentation=Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25),
+        ),
+        Recipe(
+            name="finetune",
+            network="backbone",
+            epochs=30,
+            batch_size=32,
+            learning_rate=5e-4,
+            warmup=0.1,
+            label_smoothing=0.1,
+            augmentation=Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25),
+        ),
     )
 }
 

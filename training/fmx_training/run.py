@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fmx_runtime import codec
 from fmx_runtime.atomic import make_folder, write
@@ -25,8 +25,31 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmx_training.dataset import Dataset
+    from fmx_training.examples import Examples
 
-__all__ = ["Run", "RunInfo", "create", "newest", "open_run", "plan"]
+__all__ = [
+    "Run",
+    "RunInfo",
+    "TeacherInfo",
+    "check_free",
+    "create",
+    "input_spec",
+    "newest",
+    "open_run",
+    "plan",
+]
+
+_METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class TeacherInfo:
+    """A run whose network teaches another."""
+
+    run: str
+    """Its folder, as it was named."""
+    sha256: str
+    """Of its model.keras."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +65,14 @@ class RunInfo:
     """SHA-256 of the training pictures and labels."""
     labels: tuple[str, ...]
     input: InputSpec
+    examples_digest: str = ""
+    """SHA-256 of all that is learnt from: photographs besides those pictures, and weights."""
+    backbone: str = ""
+    """Network of keras.applications instead of the recipe's own, see `fmx_training.backbones`."""
+    backbone_weights: str = ""
+    """What it starts with: ``imagenet``, ``none``, or a file."""
+    teachers: tuple[TeacherInfo, ...] = ()
+    """The runs whose networks' answers it learns from."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +100,7 @@ class Run:
     @property
     def metrics_path(self) -> Path:
         """Figures of the trained network."""
-        return self.folder / "metrics.json"
+        return self.folder / _METRICS
 
     @property
     def finished(self) -> bool:
@@ -77,27 +108,24 @@ class Run:
         return self.metrics_path.exists()
 
 
-def plan(
+def input_spec(
     recipe: Recipe,
-    train: Dataset,
+    shape: tuple[int, ...],
     *,
     polarity: Literal["light-on-dark", "any"],
     subject: Literal["whole", "garment"] = "whole",
-    epochs: int | None = None,
-    seed: int = 0,
-) -> RunInfo:
-    """What a run with this recipe on these pictures is.
+) -> InputSpec:
+    """The input of a network that this recipe trains.
 
     Args:
         recipe: how to train.
-        train: the training pictures; their size becomes the network's input.
+        shape: ``(height, width, channels)`` of the pictures.
         polarity: theirs, see `fmx_runtime.card.InputSpec`.
         subject: theirs, likewise.
-        epochs: instead of the recipe's own number.
-        seed: of everything random, 0 or more.
     """
-    height, width, channels = train.images.shape[1:]
-    spec = InputSpec(
+    channels: Any
+    height, width, channels = shape
+    return InputSpec(
         height=height,
         width=width,
         channels=channels,
@@ -107,15 +135,59 @@ def plan(
         polarity=polarity,
         subject=subject,
     )
+
+
+def plan(
+    recipe: Recipe,
+    train: Dataset,
+    examples: Examples,
+    spec: InputSpec,
+    *,
+    teachers: tuple[TeacherInfo, ...] = (),
+    backbone: str = "",
+    backbone_weights: str = "",
+    epochs: int | None = None,
+    seed: int = 0,
+) -> RunInfo:
+    """What a run with this recipe on these pictures is.
+
+    Args:
+        recipe: how to train.
+        train: the training pictures.
+        examples: all that the network learns from, they among them.
+        spec: its input.
+        teachers: the runs whose networks teach it.
+        backbone: see `RunInfo`.
+        backbone_weights: likewise.
+        epochs: instead of the recipe's own number.
+        seed: of everything random, 0 or more.
+    """
     return RunInfo(
         recipe=recipe,
         epochs=epochs or recipe.epochs,
         seed=seed,
-        data=train.name,
+        data=examples.name,
         data_digest=train.digest(),
+        examples_digest=examples.digest(),
         labels=train.class_names,
         input=spec,
+        teachers=teachers,
+        backbone=backbone,
+        backbone_weights=backbone_weights,
     )
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds a run, before the work whose result goes there.
+
+    Raises:
+        DataError: it holds one.
+    """
+    if (folder / "run.json").exists():
+        how = "a finished run:"
+        if not (folder / _METRICS).exists():
+            how = "an unfinished run: go on with --resume, or"
+        raise DataError(f"'{folder}' holds {how} choose another folder with -o")
 
 
 def create(folder: Path, info: RunInfo) -> Run:
@@ -125,11 +197,7 @@ def create(folder: Path, info: RunInfo) -> Run:
         DataError: it holds one.
         OutputError: it cannot be written to.
     """
-    if (folder / "run.json").exists():
-        how = "a finished run:"
-        if not Run(folder, info).finished:
-            how = "an unfinished run: go on with --resume, or"
-        raise DataError(f"'{folder}' holds {how} choose another folder with -o")
+    check_free(folder)
     make_folder(folder)
     write(folder / "run.json", codec.encode(info, indent=2) + "\n")
     return Run(folder, info)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fmx_runtime import codec
 from fmx_runtime.atomic import replacing, write
 from fmx_training import checkpoint, plots
 from fmx_training.evaluate import Evaluation, confused_pairs, evaluate, in_words
 from fmx_training.fit import fit
+from fmx_training.fold import folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from fmx_training.checkpoint import Epoch
-    from fmx_training.dataset import Splits
+    from fmx_training.dataset import Dataset
+    from fmx_training.examples import Examples
     from fmx_training.run import Run
+    from fmx_training.teachers import Teacher
 
 __all__ = ["Metrics", "train"]
 
@@ -37,14 +40,26 @@ class _History:
     epochs: tuple[Epoch, ...]
 
 
-def train(run: Run, splits: Splits, *, report: Callable[[str], None]) -> Metrics:
+def train(
+    run: Run,
+    examples: Examples,
+    validation: Dataset,
+    test: Callable[[], Dataset],
+    teachers: Sequence[Teacher] = (),
+    *,
+    report: Callable[[str], None],
+) -> Metrics:
     """Train the run's network and write everything that belongs into its folder.
 
-    The test pictures are looked at once, when training is over, and decide nothing.
+    The test pictures are not even read before the training is over, so nothing can be chosen by
+    them.
 
     Args:
         run: begun with `fmx_training.run.create`, or stopped at any moment since.
-        splits: the data it was begun with.
+        examples: what it learns from.
+        validation: pictures that choose between networks.
+        test: reads the test pictures; called once, at the end.
+        teachers: of the run.
         report: called with one line about each epoch.
 
     Returns:
@@ -54,29 +69,30 @@ def train(run: Run, splits: Splits, *, report: Callable[[str], None]) -> Metrics
         DataError: other data than the run was begun with, or the loss is no number.
         OutputError: a file cannot be written.
     """
-    model, history = fit(run, splits, report=report)
+    _, history = fit(run, examples, validation, teachers, report=report)
+    model = _save_deployed(run)
     spec, labels = run.info.input, run.info.labels
-    test = evaluate(model, spec, splits.test)
+    tested = evaluate(model, spec, test())
     metrics = Metrics(
         epochs=len(history),
-        validation=evaluate(model, spec, splits.validation),
-        test=test,
-        confused=tuple(in_words(pair) for pair in confused_pairs(test, labels)),
+        validation=evaluate(model, spec, validation),
+        test=tested,
+        confused=tuple(in_words(pair) for pair in confused_pairs(tested, labels)),
     )
-    _save_without_optimizer(run)
     write(run.history_path, codec.encode(_History(history), indent=2) + "\n")
     plots.save(plots.curves_figure(history), run.folder / "curves.png")
-    plots.save(plots.confusion_figure(test, labels), run.folder / "confusion.png")
+    plots.save(plots.confusion_figure(tested, labels), run.folder / "confusion.png")
     write(run.folder / "confused.txt", "".join(f"{line}\n" for line in metrics.confused))
     write(run.metrics_path, codec.encode(metrics, indent=2) + "\n")
     return metrics
 
 
-def _save_without_optimizer(run: Run) -> None:
-    """model.keras needs no optimizer, which is two thirds of a checkpoint."""
+def _save_deployed(run: Run) -> Any:
+    """Write model.keras: the network as it is deployed, without its branches and its optimizer."""
     import keras
 
     last: Path = run.checkpoints / checkpoint.name(run.info.epochs)
-    model = keras.models.load_model(last, compile=False)
+    model = folded(keras.models.load_model(last, compile=False))
     with replacing(run.model_path) as temporary:
         model.save(temporary)
+    return model

@@ -1,0 +1,130 @@
+"""Trained networks that answer for the pictures another one learns from.
+
+A teacher answers for the very picture that the student is shown, changed as that is: "a good
+teacher is patient and consistent" (Beyer et al., arXiv:2106.05237). Its answers to one view of the
+data are kept in the user's cache, so that students of other seeds need not ask again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+
+from fmx_runtime.atomic import make_folder, replacing
+from fmx_runtime.errors import DataError
+from fmx_runtime.preprocess import to_tensor
+from fmx_training.augment import View
+from fmx_training.run import TeacherInfo, open_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fmx_training.augment import Augmentation
+    from fmx_training.examples import Examples
+    from fmx_training.run import Run
+
+__all__ = ["Teacher", "answers", "open_teacher"]
+
+_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A finished run whose network teaches."""
+
+    run: Run
+    info: TeacherInfo
+
+
+def open_teacher(folder: Path, shape: tuple[int, int, int], labels: tuple[str, ...]) -> Teacher:
+    """A finished run as a teacher.
+
+    Args:
+        folder: the run's.
+        shape: ``(height, width, channels)`` of the pictures that it is to answer for.
+        labels: their classes.
+
+    Raises:
+        DataError: there is no run, it is not finished, or it knows other pictures or classes.
+    """
+    run = open_run(folder)
+    if not run.finished:
+        raise DataError(
+            f"'{folder}' (teacher) is no finished training run; go on with "
+            f"'fmx train --resume -o {folder}', or name another with --teacher"
+        )
+    if run.info.input.shape != shape or run.info.labels != labels:
+        raise DataError(
+            f"'{folder}' (teacher) knows {len(run.info.labels)} classes of pictures "
+            f"{run.info.input.shape}, to be learnt are {len(labels)} of {shape}; teachers have to "
+            "be trained on the same pictures at the same size"
+        )
+    sha256 = hashlib.sha256(run.model_path.read_bytes()).hexdigest()
+    return Teacher(run, TeacherInfo(str(folder), sha256))
+
+
+def answers(
+    teachers: Sequence[Teacher],
+    examples: Examples,
+    how: Augmentation,
+    seed: tuple[int, ...],
+) -> NDArray[np.float32]:
+    """What the teachers say to one view of the examples, in the mean.
+
+    Args:
+        teachers: one or more, of the examples' classes and size.
+        examples: what is learnt from.
+        how: how the view's pictures change.
+        seed: the view's.
+
+    Returns:
+        float32 ``(n, classes)``, probabilities.
+    """
+    data = examples.digest()
+    all_answers = [_answers_of(teacher, data, examples, how, seed) for teacher in teachers]
+    mean: NDArray[np.float32] = np.mean(all_answers, axis=0, dtype=np.float32)
+    return mean
+
+
+def _answers_of(
+    teacher: Teacher, data: str, examples: Examples, how: Augmentation, seed: tuple[int, ...]
+) -> NDArray[np.float32]:
+    key = json.dumps([teacher.info.sha256, data, asdict(how), seed, len(examples)])
+    path: Path = (
+        platformdirs.user_cache_path("fmx")
+        / "teachers"
+        / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
+    )
+    if not path.exists():
+        asked = _ask(_network(teacher), teacher.run, View(examples.images, how, seed))
+        make_folder(path.parent)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, asked.astype(np.float16))
+    kept = np.load(path, allow_pickle=False).astype(np.float32)
+    probabilities: NDArray[np.float32] = kept / kept.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _network(teacher: Teacher) -> Any:
+    import keras
+
+    return keras.models.load_model(teacher.run.model_path, compile=False)
+
+
+def _ask(model: Any, run: Run, view: View) -> NDArray[np.float32]:
+    import tensorflow as tf
+
+    infer = tf.function(lambda pictures: model(pictures, training=False), reduce_retracing=True)
+    starts = range(0, len(view), _BATCH)
+    batches = (np.arange(start, min(start + _BATCH, len(view))) for start in starts)
+    return np.concatenate(
+        [infer(tf.constant(to_tensor(view[batch], run.info.input))).numpy() for batch in batches]
+    )
