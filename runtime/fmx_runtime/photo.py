@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Mask = NDArray[np.bool_]
-    Numbers = NDArray[np.int64]
+    Numbers = NDArray[np.int32]
 
 __all__ = ["frame_garment", "is_photograph"]
 
-_SIDE = 96  # longest side of the copy that the garment is looked for in, pixels
-_MOST_SIDE = 384  # larger pictures are shrunk by a whole factor, to no less than this
+_SIDE = 80  # longest side of the copy that the garment is looked for in, pixels
+_MOST_SIDE = 256  # larger pictures are shrunk by a whole factor, to no less than this
 _FLAT = 16  # so far from black or white may a drawn ground be, after a JPEG file too
 _FAINTEST = 40  # of the result's garment: white cloth must not vanish on black
 
@@ -39,6 +39,11 @@ _MIDDLE, _OUTWARD = 40, 90  # evidence in the middle; what it loses on the way t
 _LEAST_STEP = 6  # smaller differences between neighbours are shades, not edges
 _LOOKS, _MORE_LOOKS, _TALKS = 2, 3, 6
 _BINS = 16  # of each of three channels
+_FAR = 1 << 20
+_MEDIAN_OF_NINE = (
+    *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
+    *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
+)
 
 
 def is_photograph(image: Image.Image) -> bool:
@@ -50,8 +55,15 @@ def is_photograph(image: Image.Image) -> bool:
     Args:
         image: mode L or RGB, any size.
     """
-    pixels = np.asarray(image.convert("RGB"))
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    right, bottom = image.width - 1, image.height - 1
+    strips = [
+        (0, 0, image.width, 1),
+        (0, bottom, image.width, bottom + 1),
+        (0, 0, 1, image.height),
+        (right, 0, right + 1, image.height),
+    ]
+    edges = [np.asarray(image.crop(strip).convert("RGB")).reshape(-1, 3) for strip in strips]
+    border = np.concatenate(edges)
     black = np.count_nonzero((border <= _FLAT).all(axis=1))
     white = np.count_nonzero((border >= 255 - _FLAT).all(axis=1))
     return bool(4 * max(black, white) < len(border))
@@ -64,7 +76,7 @@ def frame_garment(image: Image.Image) -> Image.Image:
         image: mode L or RGB, any size; a photograph, see `is_photograph`.
 
     Returns:
-        Mode RGB, of the garment's aspect ratio, less than 768 pixels a side. Where no garment can
+        Mode RGB, of the garment's aspect ratio, less than 512 pixels a side. Where no garment can
         be told from the ground, all of the picture, negated.
     """
     image = image.reduce(max(1, max(image.size) // _MOST_SIDE)).convert("RGB")
@@ -114,7 +126,9 @@ def _garment(small: Image.Image) -> Mask:
 
 def _off_centre(shape: tuple[int, ...]) -> Numbers:
     """0 in the middle, 64 half way along each side, 128 in the corners; flat within."""
-    down, across = (np.abs(2 * np.arange(n) - (n - 1)) * _CERTAIN // n for n in shape)
+    down, across = (
+        np.abs(2 * np.arange(n, dtype=np.int32) - (n - 1)) * _CERTAIN // n for n in shape
+    )
     far: Numbers = (down[:, np.newaxis] ** 4 + across**4) // _CERTAIN**3
     return far
 
@@ -128,48 +142,70 @@ def _rim(shape: tuple[int, ...], width: int) -> Mask:
 
 def _binned(small: Image.Image) -> Numbers:
     """Each pixel's colour as one of 16 x 16 x 16; hue and saturation finer than brightness."""
-    brightness, blue, red = np.moveaxis(np.asarray(small.convert("YCbCr")).astype(np.int64), 2, 0)
+    brightness, blue, red = _planes(np.asarray(small.convert("YCbCr")))
     blue, red = (np.clip((channel - 64) // 8, 0, _BINS - 1) for channel in (blue, red))
     bins: Numbers = (brightness // 16 * _BINS + blue) * _BINS + red
     return bins
 
 
+def _planes(pixels: NDArray[np.uint8]) -> Numbers:
+    """Each channel for itself, side by side in memory: int32 ``(c, h, w)``."""
+    return np.moveaxis(pixels, 2, 0).astype(np.int32, order="C")
+
+
 def _by_colour(colours: Numbers, inside: Numbers, outside: Numbers) -> Numbers:
     """Evidence by how much commoner a pixel's colour is inside than outside."""
-    ratio = _log(_shares(colours, inside)) - _log(_shares(colours, outside))
-    evidence: Numbers = np.clip(ratio, -_MOST_EVIDENCE, _MOST_EVIDENCE)[colours]
+    logarithms = _log(_shares(colours, inside, outside))
+    ratio = (logarithms[0] - logarithms[1]).clip(-_MOST_EVIDENCE, _MOST_EVIDENCE)
+    evidence: Numbers = ratio.astype(np.int32)[colours]
     return evidence
 
 
-def _shares(colours: Numbers, weights: Numbers) -> Numbers:
-    """Each colour's share, in millionths; similar colours count a little; none is impossible."""
+def _shares(colours: Numbers, *weights: Numbers) -> NDArray[np.int64]:
+    """Each colour's share, in millionths; similar colours count a little; none is impossible.
+
+    One row for each of ``weights``, which say how much each pixel counts.
+    """
     # an index is shorter on 32-bit machines; sums of integers are exact
-    counts = np.bincount(colours.ravel().astype(np.intp), weights.ravel(), _BINS**3)
-    cube = counts.astype(np.int64).reshape(_BINS, _BINS, _BINS)
+    places = colours.ravel().astype(np.intp)
+    counts = [np.bincount(places, weight.ravel(), _BINS**3) for weight in weights]
+    cubes = np.stack(counts).astype(np.int64).reshape(-1, _BINS, _BINS, _BINS)
     bins = np.arange(_BINS)
-    for axis in range(3):
-        before, after = (cube.take(bins + step, axis, mode="clip") for step in (-1, 1))
-        cube = before + 2 * cube + after
-    return cube.ravel() * 1_000_000 // max(1, int(cube.sum())) + 24
+    for axis in range(1, 4):
+        before, after = (cubes.take(bins + step, axis, mode="clip") for step in (-1, 1))
+        cubes = before + 2 * cubes + after
+    rows = cubes.reshape(len(weights), -1)
+    sums = np.maximum(1, rows.sum(axis=1, keepdims=True))
+    shares: NDArray[np.int64] = rows * 1_000_000 // sums + 24
+    return shares
 
 
-def _log(numbers: Numbers) -> Numbers:
+def _log(numbers: NDArray[np.int64]) -> Numbers:
     """16 times the binary logarithm, straight between powers of two: exact on every machine."""
     mantissa, exponent = np.frexp(numbers.astype(np.float64))
-    return exponent * 16 + (mantissa * 32).astype(np.int64)
+    return exponent.astype(np.int32) * 16 + (mantissa * 32).astype(np.int32)
 
 
-def _ties(small: Image.Image) -> Iterator[tuple[int, int, Numbers]]:
-    """How alike each pixel and half its neighbours are, for this picture: a step, and 0 to 64."""
-    pixels = np.asarray(small).astype(np.int64)
+def _ties(small: Image.Image) -> Iterator[tuple[int, Numbers]]:
+    """How alike each pixel and half its neighbours are, for this picture: a step, and 0 to 64.
+
+    A step is the distance of the two in memory, row after row. The ties are int32 ``(h * w,)``, by
+    the first of the two; those between the ends of rows are 0.
+    """
+    colours = _planes(np.asarray(small))
+    height, width = colours.shape[1:]
     steps = ((0, 1), (1, 0), (1, 1), (1, -1))
     squares = [
-        ((pixels[near] - pixels[far]) ** 2).sum(axis=2)
+        sum(((plane[near] - plane[far]) ** 2 for plane in colours), np.int32(0))
         for near, far in (_neighbours(down, across) for down, across in steps)
     ]
     usual = max(16, sum(int(s.sum()) for s in squares) // max(1, sum(s.size for s in squares)))
     for (down, across), square in zip(steps, squares, strict=True):
-        yield down, across, _CERTAIN * usual // (usual + 2 * square)
+        if not square.size:  # a picture of one row or one column
+            continue
+        tie = np.zeros((height, width), np.int32)
+        tie[_neighbours(down, across)[0]] = _CERTAIN * usual // (usual + 2 * square)
+        yield down * width + across, tie.ravel()
 
 
 def _neighbours(down: int, across: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -179,40 +215,68 @@ def _neighbours(down: int, across: int) -> tuple[tuple[slice, slice], tuple[slic
     return (rows[0], columns[0]), (rows[1], columns[1])
 
 
-def _agreed(evidence: Numbers, ties: list[tuple[int, int, Numbers]]) -> Numbers:
+def _agreed(evidence: Numbers, ties: list[tuple[int, Numbers]]) -> Numbers:
     """Belief, 0 to 64, after each pixel has heard its neighbours a few times."""
-    belief = np.clip((_CERTAIN + evidence) // 2, 0, _CERTAIN)
+    own = evidence.ravel() + _CERTAIN
+    belief = (own // 2).clip(0, _CERTAIN)
+    # in one dimension all that is added lies side by side in memory: three times as fast
     for _ in range(_TALKS):
         leaning = 2 * belief - _CERTAIN
         heard = np.zeros_like(belief)
-        for down, across, tie in ties:
-            near, far = _neighbours(down, across)
-            heard[near] += tie * leaning[far]
-            heard[far] += tie * leaning[near]
-        belief = np.clip((_CERTAIN + evidence + heard // _CERTAIN) // 2, 0, _CERTAIN)
-    return belief
+        for step, tie in ties:
+            heard[:-step] += tie[:-step] * leaning[step:]
+            heard[step:] += tie[:-step] * leaning[:-step]
+        belief = ((own + heard // _CERTAIN) // 2).clip(0, _CERTAIN)
+    return belief.reshape(evidence.shape)
 
 
 def _way_in(small: Image.Image, inside: Numbers) -> Numbers:
-    """Evidence by the colour steps on the smoothest way in from the ground at the border."""
-    pixels = np.asarray(small.convert("YCbCr").filter(ImageFilter.MedianFilter(3))).astype(np.int64)
-    steps = [
-        (near, far, np.maximum(0, np.abs(pixels[near] - pixels[far]).max(axis=2) - _LEAST_STEP))
-        for near, far in (_neighbours(1, 0), _neighbours(0, 1))
-    ]
+    """Evidence by the colour steps on the smoothest way in from the ground at the border.
+
+    Ways go over every other pixel, which takes a quarter of the time and finds the same garments.
+    """
+    colours = _planes(_median(np.asarray(small.convert("YCbCr")))[::2, ::2])
+    shape = colours.shape[1:]
     # to set out from what is likely garment costs much
-    way = np.where(_rim(inside.shape, 1), np.maximum(0, inside - 8) * 24, 1 << 20)
-    for _ in range(2 * _SIDE):
+    start = np.maximum(0, inside[::2, ::2] - 8) * 24
+    way = np.where(_rim(shape, 1), start, _FAR).astype(np.int32).ravel()
+    climbs = []
+    for near, far, step in ((*_neighbours(1, 0), shape[1]), (*_neighbours(0, 1), 1)):
+        if step >= len(way):  # one row or one column
+            continue
+        climb = np.full(shape, _FAR, np.int32)  # no way leads from one row's end to the next
+        steps = np.maximum.reduce([np.abs(plane[near] - plane[far]) for plane in colours])
+        climb[near] = np.maximum(0, steps - _LEAST_STEP)
+        climbs.append((step, climb.ravel()[:-step]))
+    for _ in range(_SIDE // 4):
         before = way.copy()
-        for near, far, step in steps:
-            way[far] = np.minimum(way[far], way[near] + step)
-            way[near] = np.minimum(way[near], way[far] + step)
+        for step, climb in climbs * 4:
+            np.minimum(way[step:], way[:-step] + climb, out=way[step:])
+            np.minimum(way[:-step], way[step:] + climb, out=way[:-step])
         if np.array_equal(way, before):
             break
+    whole = way.reshape(shape).repeat(2, axis=0).repeat(2, axis=1)
+    way = whole[: inside.shape[0], : inside.shape[1]]
     within = np.sort(way[2 * inside > _CERTAIN])
     usual = max(8, int(within[len(within) // 2])) if len(within) else 8
     evidence: Numbers = np.clip(way * 2 * _MOST_WAY // usual - _MOST_WAY, -_MOST_WAY, _MOST_WAY)
     return evidence
+
+
+def _median(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Of each pixel and its eight neighbours the middle one, by channel: uint8 ``(h, w, c)``.
+
+    By the network of 19 comparisons of Smith, "Implementing median filters in XC4000E FPGAs", 1996.
+    """
+    height, width, channels = pixels.shape
+    padded = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), mode="edge").ravel()
+    row = (width + 2) * channels
+    size = height * row - 2 * channels
+    p = [padded[y * row + x * channels :][:size] for y in range(3) for x in range(3)]
+    for low, high in _MEDIAN_OF_NINE:
+        p[low], p[high] = np.minimum(p[low], p[high]), np.maximum(p[low], p[high])
+    middle = np.concatenate([p[4], np.zeros(2 * channels, np.uint8)])
+    return middle.reshape(height, width + 2, channels)[:, :width]
 
 
 def _tidy(mask: Mask) -> Mask:
@@ -236,14 +300,20 @@ def _tidy(mask: Mask) -> Mask:
 def _parts(mask: Mask) -> Numbers:
     """Connected pixels get one number, 1 or more; those outside ``mask`` get 0."""
     outside = mask.size + 1
-    numbers = np.where(mask, np.arange(1, outside).reshape(mask.shape), outside)
+    numbers = np.where(mask, np.arange(1, outside, dtype=np.int32).reshape(mask.shape), outside)
+    # each gap makes what follows so much lower that no number from before it is the least
+    falls = [
+        (
+            np.cumsum(gaps, 1, np.int32) * (outside + 1),
+            np.cumsum(gaps[:, ::-1], 1, np.int32)[:, ::-1] * (outside + 1),
+        )
+        for gaps in (~mask, np.ascontiguousarray(~mask.T))
+    ]
     while True:
-        before, numbers = numbers, numbers.copy()
-        for near, far in (_neighbours(1, 0), _neighbours(0, 1)):
-            numbers[far] = np.minimum(numbers[far], before[near])
-            numbers[near] = np.minimum(numbers[near], before[far])
-        numbers = np.where(mask, numbers, outside)
-        # a pixel's number names a pixel, whose own number is no larger: to jump there saves steps
-        numbers = np.concatenate([[0], numbers.ravel(), [outside]])[numbers]
+        before = numbers
+        for there, back in falls:  # along rows, and then along columns, laid out as rows
+            numbers = np.minimum.accumulate(numbers - there, axis=1) + there
+            numbers = np.minimum.accumulate((numbers - back)[:, ::-1], axis=1)[:, ::-1] + back
+            numbers = np.ascontiguousarray(numbers.T)
         if np.array_equal(numbers, before):
             return np.where(mask, numbers, 0)

@@ -228,7 +228,7 @@ def test_other_data(here: Callable[..., Done], finished: Run, tmp_path: Path) ->
     shutil.copytree(finished.folder, tmp_path / "runs/mine")
     complains(
         here("export"),
-        "'runs/mine' was begun with other training data than fashion-mnist train now",
+        "'runs/mine' was begun with other training data than fashion-mnist",
     )
 
 

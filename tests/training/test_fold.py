@@ -39,10 +39,17 @@ def test_answers_stay(shape: tuple[int, int, int]) -> None:
     stages = ((8,), (12, 12), (16, 16, 8))
     model = unsettled(plain(shape, 5, stages=stages, name="small"))
     pictures = np.random.default_rng(1).random((20, *shape), dtype=np.float32)
-    expected = model.predict(pictures, verbose=0)
-    assert np.ptp(expected, axis=0).max() > 1e-3  # they say something
-    answers = folded(model).predict(pictures, verbose=0)
-    assert np.allclose(answers, expected, rtol=1e-3, atol=1e-6)
+    expected, answers = (before_softmax(net, pictures) for net in (model, folded(model)))
+    spread = np.ptp(expected, axis=0).max()
+    assert spread > 0.1  # they say something
+    assert np.abs(answers - expected).max() < 1e-4 * spread
+
+
+def before_softmax(model: Any, pictures: np.ndarray) -> np.ndarray:
+    """The features that the last layer reads: float32 ``(n, channels)``."""
+    features = keras.Model(model.input, model.get_layer("mean").output)
+    answers: np.ndarray = features.predict(pictures, verbose=0)
+    return answers
 
 
 @pytest.mark.parametrize("name", ["nano", "edge", "photo"])

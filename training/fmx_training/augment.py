@@ -66,7 +66,7 @@ class View:
         self._tables: Any = _tables(count, channels, how.light, random) if how.light else None
         self._down = random.integers(-down, down + 1, count)
         self._across = random.integers(-across, across + 1, count)
-        self._mirrored = (random.random(count) < 0.5) & how.flip  # noqa: PLR2004
+        self._mirrored: Any = (random.random(count) < 0.5) & how.flip  # noqa: PLR2004
         area = random.uniform(_LEAST_AREA, how.erase_area, count) * height * width
         aspect = np.exp(random.uniform(-np.log(_MOST_LONG), np.log(_MOST_LONG), count))
         erased = random.random(count) < how.erase
@@ -100,7 +100,7 @@ class View:
         y, x = np.arange(height), np.arange(width)
         rows = y + self._down[chosen, np.newaxis]
         columns = x + self._across[chosen, np.newaxis]
-        mirrored = self._mirrored[chosen]
+        mirrored: NDArray[np.bool_] = self._mirrored[chosen]
         columns[mirrored] = columns[mirrored, ::-1]
         in_rows, in_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
         rows, columns = rows.clip(0, height - 1), columns.clip(0, width - 1)
