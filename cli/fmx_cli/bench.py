@@ -20,7 +20,7 @@ from fmx_export.publish import finish_publishing
 from fmx_runtime import codec
 from fmx_runtime.atomic import make_folder
 from fmx_runtime.errors import DataError, FmxError
-from fmx_training import fashion_mnist
+from fmx_training import fashion_mnist, kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,8 @@ class Wanted:
     """What is asked for beside the models.
 
     Attributes:
-        images: labelled pictures, see `fmx_runtime.bench.labelled.read`; None for Fashion-MNIST's.
+        images: labelled pictures, see `fmx_runtime.bench.labelled.read`; None for the test pictures
+            of the run that the models were exported from.
         devices: where to measure too, as ``ssh://user@host``.
         peers: whether others' tools take part.
         rounds: see `fmx_runtime.bench.record.Settings`.
@@ -86,7 +87,7 @@ def bench_files(
     wanted = wanted or Wanted()
     devices = [Device.parse(text) for text in wanted.devices]
     files, keras_model = _expand(list(paths) or [_newest_export()])
-    pictures = _pictures(wanted.images, data_dir)
+    pictures = _pictures(wanted.images, data_dir, keras_model)
     plan = suite.plan(
         files, pictures, keras_model=keras_model, rounds=wanted.rounds, calls=wanted.calls
     )
@@ -219,12 +220,14 @@ class _Work:
         )
 
 
-def _pictures(images: Path | None, data_dir: Path | None) -> Labelled:
+def _pictures(images: Path | None, data_dir: Path | None, keras_model: Path | None) -> Labelled:
+    """The pictures that are named, or else the test pictures of the models' run."""
     from fmx_runtime.bench.labelled import Labelled, read
 
     if images is not None:
         return read(images)
-    test = fashion_mnist.load(data_dir).test
+    own = kept.splits(keras_model.parent) if keras_model else None
+    test = (own or fashion_mnist.load(data_dir)).test
     return Labelled(test.name, test.images, test.labels, test.class_names)
 
 

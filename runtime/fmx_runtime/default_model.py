@@ -5,26 +5,21 @@ from __future__ import annotations
 import os
 from glob import glob
 
-from fmx_runtime.errors import ModelFileError
-
-__all__ = ["default_model"]
+__all__ = ["SHIPPED", "default_model"]
 
 _PLACES = ("*.int8.tflite", "exports/*/*.int8.tflite")
 
+# not by pathlib, which takes as long to import as all the rest of a command's start
+SHIPPED = os.path.join(os.path.dirname(__file__), "models", "edge.int8.tflite")  # noqa: PTH118, PTH120
+"""The model that comes with this package: ten kinds of clothes."""
+
 
 def default_model() -> str:
-    """What $FMX_MODEL says, or else the newest int8 TFLite file here or in ``exports/*/``.
+    """What $FMX_MODEL says, or the newest int8 TFLite file here or in ``exports/*/``, or `SHIPPED`.
 
-    Raises:
-        ModelFileError: there is none.
+    The newest, so that whoever has just exported a model need not name it.
     """
     if named := os.environ.get("FMX_MODEL"):
         return named
-    # not by pathlib, which takes as long to import as all the rest of a command's start
     found = [path for place in _PLACES for path in glob(place) if os.path.isfile(path)]  # noqa: PTH113, PTH207
-    if not found:
-        raise ModelFileError(
-            "no model: give one with --model FILE or $FMX_MODEL, "
-            f"or run where there is a {' or '.join(_PLACES)}"
-        )
-    return max(found, key=lambda path: os.stat(path).st_mtime)  # noqa: PTH116
+    return max(found, key=lambda path: os.stat(path).st_mtime) if found else SHIPPED  # noqa: PTH116

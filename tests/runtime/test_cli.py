@@ -279,11 +279,14 @@ def test_the_newest_model(fmx_run: FmxRun, exported: Path, pictures: Path, tmp_p
         assert done.stdout
 
 
-def test_no_model(fmx_run: FmxRun, pictures: Path) -> None:
-    """Where there is no model, one line says how to give one; exit code 3."""
+def test_the_shipped_model(fmx_run: FmxRun, pictures: Path) -> None:
+    """Where there is no other model, the one that comes with the package answers, and proves it."""
     done = fmx_run(pictures / "00.png", model=None)
-    assert (done.returncode, done.stdout) == (3, "")
-    assert re.fullmatch(r"fmx-run: no model: .*--model FILE.*\$FMX_MODEL.*\n", done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r".*: .+ \d+\.\d%\n", done.stdout)
+    proved = fmx_run("--self-test", model=None)
+    assert proved.returncode == 0
+    assert "edge.int8.tflite" in proved.stdout
 
 
 @pytest.mark.parametrize("kind", ["gone", "text", "folder", "damaged", "other format"])

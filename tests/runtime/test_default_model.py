@@ -3,21 +3,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-import pytest
-
-from fmx_runtime.default_model import default_model
-from fmx_runtime.errors import ModelFileError
+from fmx_runtime.default_model import SHIPPED, default_model
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def test_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """$FMX_MODEL, else the newest int8 TFLite file here or in exports/*/, else an error."""
+    """$FMX_MODEL, else the newest int8 TFLite file here or in exports/*/, else the shipped one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FMX_MODEL", "")
-    with pytest.raises(ModelFileError, match=r"--model FILE or \$FMX_MODEL"):
-        default_model()
+    assert default_model() == SHIPPED
     (tmp_path / "folder.int8.tflite").mkdir()
     (tmp_path / "broken.int8.tflite").symlink_to("gone")
     names = ["a.int8.tflite", "exports/one/b.int8.tflite", "exports/two/c.int8.tflite"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,12 +85,15 @@ def build(name: str, shape: tuple[int, int, int], classes: int, weights: str) ->
 
     options = {"include_preprocessing": True} if name.startswith("MobileNetV3") else {}
     try:
-        body = getattr(keras.applications, name)(
-            include_top=False,
-            input_shape=shape,
-            weights=None if weights == "none" else weights,
-            **options,
-        )
+        with warnings.catch_warnings():
+            # Keras goes on with layers that it found no weights for
+            warnings.filterwarnings("error", "Skipping")
+            body = getattr(keras.applications, name)(
+                include_top=False,
+                input_shape=shape,
+                weights=None if weights == "none" else weights,
+                **options,
+            )
     # whatever Keras raises about a network that is down, and HDF5 about a file
     except Exception as error:
         if weights == "none":

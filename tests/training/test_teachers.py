@@ -1,0 +1,121 @@
+"""Networks that teach others."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import pytest
+
+from fmx_runtime.errors import DataError
+from fmx_runtime.preprocess import to_tensor
+from fmx_training import fit as module
+from fmx_training import recipes, teachers
+from fmx_training import run as runs
+from fmx_training.augment import Augmentation, View
+from fmx_training.examples import Examples, of_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fmx_training.dataset import Splits
+    from fmx_training.run import Run
+    from fmx_training.teachers import Teacher
+
+HOW = Augmentation(shift=1 / 14, flip=True, erase=0.5)
+SHAPE = (28, 28, 1)
+
+
+@pytest.fixture
+def teacher(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Teacher:
+    """The finished run; what it says is kept in a cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return teachers.open_teacher(finished.folder, SHAPE, finished.info.labels)
+
+
+def some(few: Splits) -> Examples:
+    """300 pictures: more than a batch, and no whole number of batches."""
+    return of_dataset(few.train.take(np.arange(300), "some"))
+
+
+def test_they_answer_for_the_changed_pictures(teacher: Teacher, few: Splits) -> None:
+    """What is answered is what the network says to the very pictures of the view."""
+    examples = some(few)
+    answers = teachers.answers([teacher], examples, HOW, (3,))
+    model = keras.models.load_model(teacher.run.model_path, compile=False)
+    shown = View(examples.images, HOW, (3,))[np.arange(300)]
+    expected = model.predict(to_tensor(shown, teacher.run.info.input), verbose=0)
+    assert np.abs(answers - expected).max() < 1e-3  # they are kept in half precision
+    assert np.allclose(answers.sum(axis=1), 1)
+    other = teachers.answers([teacher], examples, HOW, (4,))
+    assert np.abs(answers - other).max() > 0.1
+
+
+def test_they_are_asked_once(
+    teacher: Teacher, few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second time the cache answers; for other pictures, or changed otherwise, it does not."""
+    examples = some(few)
+    first = teachers.answers([teacher], examples, HOW, (0,))
+    asked = []
+    monkeypatch.setattr(teachers, "_ask", lambda *_: asked.append(1) or np.ones((300, 10)) / 10)
+    assert np.array_equal(teachers.answers([teacher], examples, HOW, (0,)), first)
+    assert not asked
+    black = dataclasses.replace(examples, images=np.zeros_like(examples.images))
+    teachers.answers([teacher], black, HOW, (0,))
+    teachers.answers([teacher], examples, dataclasses.replace(HOW, flip=False), (0,))
+    assert len(asked) == 2
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 3
+
+
+def test_several_are_averaged(teacher: Teacher, few: Splits) -> None:
+    """The same one twice says the same."""
+    examples = some(few)
+    once = teachers.answers([teacher], examples, HOW, (0,))
+    assert np.allclose(teachers.answers([teacher, teacher], examples, HOW, (0,)), once, atol=1e-6)
+
+
+def test_who_cannot_teach(begin: Callable[..., Run], teacher: Teacher, tmp_path: Path) -> None:
+    """Unfinished runs, and runs on other pictures or classes, are a line each."""
+    unfinished = begin(tmp_path / "unfinished")
+    labels = teacher.run.info.labels
+    with pytest.raises(DataError, match=r"is no finished training run; go on with 'fmx train --r"):
+        teachers.open_teacher(unfinished.folder, SHAPE, labels)
+    for shape, names in (((32, 32, 3), labels), (SHAPE, labels[:5])):
+        with pytest.raises(DataError, match=r"teachers have to be trained on the same pictures"):
+            teachers.open_teacher(teacher.run.folder, shape, names)
+
+
+def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Path) -> None:
+    """Its targets are labels and answers in the recipe's proportion; a run's teachers are fixed."""
+    examples, recipe = some(few), recipes.get("nano")
+    info = runs.plan(
+        recipe,
+        few.train,
+        examples,
+        teacher.run.info.input,
+        teachers=(teacher.info,),
+        epochs=1,
+    )
+    student = runs.create(tmp_path / "student", info)
+    assert runs.open_run(student.folder).info == info
+    wanted = module._targets(student, examples, [teacher], (0,))
+    taught = teachers.answers([teacher], examples, recipe.augmentation, (0,))
+    share = recipe.teacher_weight
+    assert np.allclose(wanted, examples.targets * (1 - share) + taught * share, atol=1e-6)
+    with pytest.raises(DataError, match="other teachers"):
+        module.fit(student, examples, few.validation, (), report=lambda _: None)
+    _, history = module.fit(student, examples, few.validation, [teacher], report=lambda _: None)
+    assert len(history) == 1
+
+
+def test_label_smoothing(begin: Callable[..., Run], few: Splits, tmp_path: Path) -> None:
+    """A tenth of a target is given away to all classes alike."""
+    run = begin(tmp_path / "run")
+    recipe = dataclasses.replace(run.info.recipe, label_smoothing=0.1)
+    smooth = runs.Run(run.folder, dataclasses.replace(run.info, recipe=recipe))
+    targets = module._targets(smooth, some(few), (), (0,))
+    assert np.allclose(np.unique(targets), [0.01, 0.91])
