@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .PHONY: help setup demo test test-arm64 test-armhf lint notebook bench bench-harness onnx-speed \
-	bench-runtime photo-accuracy interpreter-versions export-coverage
+	bench-runtime model-cards photo-accuracy interpreter-versions export-coverage
 
 help:
 	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-harness   docs/bench-harness.md: what the harness costs, and how well it repeats"
 	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
 	@echo "make bench-runtime   docs/runtime-speed.md: what the runtime costs beside the interpreter"
+	@echo "make model-cards     docs/models: the trained models' figures (PHOTOS=DIR: on photographs too)"
 	@echo "make photo-accuracy PHOTOS=DIR   how often photographs are right, whole and with the garment found"
 	@echo "make interpreter-versions   docs/interpreter-versions.md: why int8 differs between versions"
 	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
@@ -65,6 +66,9 @@ onnx-speed: $(READY)
 
 bench-runtime: $(READY)
 	$(BIN)/python tools/bench_runtime.py
+
+model-cards: $(READY)
+	$(BIN)/python tools/model_cards.py exports/baseline/baseline.float32.tflite $(PHOTOS)
 
 photo-accuracy: $(READY)
 	$(BIN)/python tools/photo_accuracy.py $$(ls -t exports/*/*.int8.tflite | head -1) $(PHOTOS)

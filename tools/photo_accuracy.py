@@ -20,22 +20,12 @@ import numpy as np
 
 from fmx_runtime import Classifier
 from fmx_runtime.preprocess import to_pixels
+from fmx_training.photographs import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fmx_runtime.card import InputSpec
-
-_ANSWERS = {
-    "dress": {"Dress"},
-    "longsleeve": {"Pullover"},
-    "outwear": {"Coat"},
-    "pants": {"Trouser"},
-    "shirt": {"Shirt"},
-    "shoes": {"Sneaker", "Sandal", "Ankle boot"},
-    "t-shirt": {"T-shirt/top"},
-}
-"""Which labels are right for a folder's photographs."""
 
 
 def main(model: Path, folder: Path) -> None:
@@ -47,7 +37,7 @@ def main(model: Path, folder: Path) -> None:
     ]
     print("| kind | photographs | seen whole | garment found |\n| --- | ---: | ---: | ---: |")
     shares = []
-    for kind, right in _ANSWERS.items():
+    for kind, right in KINDS.items():
         photographs = sorted(path for path in (folder / kind).iterdir() if path.is_file())
         shares.append([_accuracy(classifier, photographs, spec, right) for spec in specs])
         print(_row(kind, str(len(photographs)), shares[-1]))
@@ -55,7 +45,7 @@ def main(model: Path, folder: Path) -> None:
 
 
 def _accuracy(
-    classifier: Classifier, photographs: Sequence[Path], spec: InputSpec, right: set[str]
+    classifier: Classifier, photographs: Sequence[Path], spec: InputSpec, right: tuple[str, ...]
 ) -> float:
     pixels = np.stack([to_pixels(path, spec) for path in photographs])
     best = classifier.predict(pixels).argmax(axis=1)

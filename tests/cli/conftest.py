@@ -80,9 +80,9 @@ def here(
 def trained(
     fmx: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Done]:
-    """A working folder in which ``fmx train --epochs 1`` was run on all the data, and its words."""
+    """A working folder in which ``baseline`` was trained for an epoch on all data, and its words."""
     folder = tmp_path_factory.mktemp("working")
-    return folder, fmx("train", "--epochs", 1, cwd=folder)
+    return folder, fmx("train", "--recipe", "baseline", "--epochs", 1, cwd=folder)
 
 
 @pytest.fixture(scope="session")

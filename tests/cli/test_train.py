@@ -94,7 +94,7 @@ def test_ctrl_c_and_resume(
     """Ctrl-C in an epoch says how to go on and nothing else; --resume then trains to the end."""
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (30, 100))
-    words = [fmx_path, "train", "--epochs", "2", "-o", "mine"]
+    words = [fmx_path, "train", "-r", "baseline", "--epochs", "2", "-o", "mine"]
     said = b""
     # whoever starts the tests in the background has Ctrl-C ignored, by all that they start too
     signal.signal(signal.SIGINT, signal.default_int_handler)
