@@ -92,8 +92,8 @@ def _speeds(float_file: Path, files: Mapping[str, Path]) -> dict[str, str]:
         own, other = (analysis.latency_us(one, 50) for one in (variant, reference))
         speed = analysis.speedup(variant, reference)
         words[name] = (
-            f"{own:.1f} µs, where `{float_file.name}` takes {other:.1f} µs: {speed.value:.2f} times "
-            f"as fast ({speed.low:.2f} to {speed.high:.2f}; "
+            f"{own:.1f} µs, where `{float_file.name}` takes {other:.1f} µs: "
+            f"{speed.value:.2f} times as fast ({speed.low:.2f} to {speed.high:.2f}; "
             f"{result.runs[0].machine.processor}, one thread)"
         )
     return words
@@ -135,7 +135,8 @@ def _card(
 
 | | |
 | --- | --- |
-| input | one picture, {card.input.width}x{card.input.height}, gray, uint8; `fmx-run` makes it of any picture |
+| input | one picture, {card.input.width}x{card.input.height}, gray, uint8; \
+`fmx-run` makes it of any picture |
 | output | probabilities of {", ".join(card.labels)} |
 | file | int8 TFLite, {first.file.stat().st_size / 1000:.1f} KB |
 | accuracy on the 10,000 test pictures | {np.mean(shares):.2%}, mean of {len(shares)} seed(s); \
@@ -195,8 +196,8 @@ def _photographs(file: Path, photos: Path | None) -> str:
         called = classifier.predict(pixels).argmax(axis=1)
         shares.append(np.mean([classifier.card.labels[index] in right for index in called]))
         lines.append(f"| {kind} | {' or '.join(right)} | {len(paths)} | {shares[-1]:.1%} |")
-    return f"""Photographs on which nothing was trained, through `fmx-run`'s own preprocessing, right in
-{np.mean(shares):.1%}, mean of the kinds (`make model-cards PHOTOS=DIR`):
+    return f"""Of photographs on which nothing was trained, through `fmx-run`'s own preprocessing,
+{np.mean(shares):.1%} are right, mean of the kinds (`make model-cards PHOTOS=DIR`):
 
 | kind | right is | photographs | accuracy |
 | --- | --- | ---: | ---: |

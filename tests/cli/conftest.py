@@ -80,7 +80,7 @@ def here(
 def trained(
     fmx: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Done]:
-    """A working folder in which ``baseline`` was trained for an epoch on all data, and its words."""
+    """A working folder in which ``baseline`` was trained for one epoch, and its words."""
     folder = tmp_path_factory.mktemp("working")
     return folder, fmx("train", "--recipe", "baseline", "--epochs", 1, cwd=folder)
 
