@@ -100,6 +100,10 @@ def train(
         int | None,
         typer.Option(min=8, help="Height and width that they get. Default: 64; backbones 128."),
     ] = None,
+    garments: Annotated[
+        bool,
+        typer.Option("--garments", help="They are photographs of garments: cut those out first."),
+    ] = False,
     backbone: Annotated[
         str | None, typer.Option(help="Network of keras.applications to train on them.")
     ] = None,
@@ -130,6 +134,7 @@ def train(
         teachers=tuple(teacher or ()),
         data=data,
         size=size,
+        garments=garments,
         backbone=backbone,
         weights=weights,
     )

@@ -44,6 +44,7 @@ class Wanted:
         teachers: folders of finished runs, whose networks' answers are learnt as well.
         data: folder of the user's own pictures, instead of Fashion-MNIST.
         size: height and width that those get, pixels.
+        garments: whether those are photographs of garments, which are cut out first.
         backbone: network of keras.applications that learns them.
         weights: what it starts with: ``imagenet``, ``none``, or a file.
     """
@@ -57,6 +58,7 @@ class Wanted:
     teachers: tuple[Path, ...] = ()
     data: Path | None = None
     size: int | None = None
+    garments: bool = False
     backbone: str | None = None
     weights: str | None = None
 
@@ -72,7 +74,12 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
     runs.check_free(folder)
     if wanted.data:
         side = wanted.size or (_BACKBONE_SIDE if wanted.backbone else _SIDE)
-        spec = runs.input_spec(recipe, (side, side, 3), polarity="any")
+        spec = runs.input_spec(
+            recipe,
+            (side, side, 3),
+            polarity="light-on-dark" if wanted.garments else "any",
+            subject="garment" if wanted.garments else "whole",
+        )
         if wanted.backbone:
             backbones.check(wanted.backbone, side, wanted.weights or "imagenet")
             scale, offset = backbones.FAMILIES[wanted.backbone]
@@ -112,9 +119,13 @@ def _check_options(wanted: Wanted) -> None:
     if wanted.data and (wanted.photos or wanted.data_dir):
         other = "--photos" if wanted.photos else "--data-dir"
         raise DataError(f"--data is for your own pictures, {other} for Fashion-MNIST; give one")
-    if not wanted.data and (wanted.size or wanted.backbone):
-        option = "--size" if wanted.size else "--backbone"
-        raise DataError(f"{option} goes with --data; Fashion-MNIST's pictures have 28x28 pixels")
+    for option, given in (
+        ("--size", wanted.size),
+        ("--garments", wanted.garments),
+        ("--backbone", wanted.backbone),
+    ):
+        if given and not wanted.data:
+            raise DataError(f"{option} goes with --data, which names your own pictures")
     if wanted.weights and not wanted.backbone:
         raise DataError("--weights goes with --backbone, the network that they are of")
     if wanted.size and wanted.size > _LARGEST_SIDE:
@@ -150,6 +161,7 @@ def reopen(wanted: Wanted) -> Run:
         ("--teacher", wanted.teachers),
         ("--data", wanted.data),
         ("--size", wanted.size),
+        ("--garments", wanted.garments),
         ("--backbone", wanted.backbone),
         ("--weights", wanted.weights),
     ):

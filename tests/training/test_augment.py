@@ -16,7 +16,7 @@ def pictures(count: int, height: int, width: int, channels: int) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 256, shape, np.uint8)
 
 
-EVERYTHING = Augmentation(shift=0.1, flip=True, erase=0.5, crop=0.5, light=0.2)
+EVERYTHING = Augmentation(shift=0.1, flip=True, erase=0.5, crop=0.5, light=0.2, mix=0.5)
 
 
 @given(
@@ -117,3 +117,18 @@ def test_light_keeps_what_is_brighter(channels: int) -> None:
     means = shown.mean(axis=(1, 2))
     assert means.max() - means.min() > 40
     assert channels == 1 or np.abs(means[:, 0] - means[:, 1]).max() > 5
+
+
+def test_mixed_pictures_have_mixed_answers() -> None:
+    """A picture that shows through by a share is a share of the answer, and no more than half."""
+    images = np.repeat(np.array([0, 200], np.uint8), 500)[:, None, None, None]
+    images = np.ascontiguousarray(np.broadcast_to(images, (1000, 4, 4, 1)))
+    targets = np.repeat(np.eye(2, dtype=np.float32), 500, axis=0)
+    view = View(images, Augmentation(mix=0.6), (0,))
+    shown, wanted = view[np.arange(1000)][:, 0, 0, 0], view.answers(targets)
+    assert np.allclose(wanted.sum(axis=1), 1)
+    assert np.abs(shown / 200 - wanted[:, 1]).max() < 0.003
+    own = (wanted * targets).sum(axis=1)
+    assert own.min() >= 0.5
+    assert 0.25 < (own < 1).mean() < 0.35  # half of the partners show the same
+    assert np.array_equal(View(images, Augmentation(), (0,)).answers(targets), targets)

@@ -102,7 +102,8 @@ def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Pat
     )
     student = runs.create(tmp_path / "student", info)
     assert runs.open_run(student.folder).info == info
-    wanted = module._targets(student, examples, [teacher], (0,))
+    plain = View(examples.images, recipe.augmentation, (0,))
+    wanted = module._targets(student, examples, plain, [teacher], (0,))
     taught = teachers.answers([teacher], examples, recipe.augmentation, (0,))
     share = recipe.teacher_weight
     assert np.allclose(wanted, examples.targets * (1 - share) + taught * share, atol=1e-6)
@@ -117,5 +118,7 @@ def test_label_smoothing(begin: Callable[..., Run], few: Splits, tmp_path: Path)
     run = begin(tmp_path / "run")
     recipe = dataclasses.replace(run.info.recipe, label_smoothing=0.1)
     smooth = runs.Run(run.folder, dataclasses.replace(run.info, recipe=recipe))
-    targets = module._targets(smooth, some(few), (), (0,))
+    examples = some(few)
+    plain = View(examples.images, recipe.augmentation, (0,))
+    targets = module._targets(smooth, examples, plain, (), (0,))
     assert np.allclose(np.unique(targets), [0.01, 0.91])

@@ -37,6 +37,8 @@ class Augmentation:
         crop: smallest share of a picture that is shown, enlarged to its size; 1 shows all. Its
             sides' ratio changes by up to a third (Szegedy et al., arXiv:1409.4842).
         light: most by which brightness, contrast and each colour change, a fraction.
+        mix: probability that another picture shows through, and its answer is wanted as much as it
+            shows, by up to a half (Zhang et al., "mixup", arXiv:1710.09412).
     """
 
     shift: float = 0.0
@@ -45,6 +47,7 @@ class Augmentation:
     erase_area: float = 0.25
     crop: float = 1.0
     light: float = 0.0
+    mix: float = 0.0
 
 
 class View:
@@ -78,6 +81,10 @@ class View:
         self._noise = random.integers(0, 256, (2 * height, 2 * width, channels), np.uint8)
         self._noise_row = random.integers(0, height + 1, count)
         self._noise_column = random.integers(0, width + 1, count)
+        self._partner = random.permutation(count)
+        self._share = np.where(
+            random.random(count) < how.mix, random.uniform(0, 0.5, count), 0
+        ).astype(np.float32)
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -85,6 +92,24 @@ class View:
 
     def __getitem__(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The changed pictures at those indices: uint8 ``(m, h, w, c)``."""
+        shown = self._alone(chosen)
+        mixed = np.flatnonzero(self._share[chosen])
+        if len(mixed):
+            share = self._share[chosen[mixed], None, None, None]
+            other = self._alone(self._partner[chosen[mixed]])
+            shown[mixed] = (shown[mixed] * (1 - share) + other * share).round()
+        return shown
+
+    def answers(self, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is wanted of the changed pictures, where ``targets`` is of the pictures themselves.
+
+        Args:
+            targets: float32 ``(n, classes)``, distributions.
+        """
+        share = self._share[:, np.newaxis]
+        return targets * (1 - share) + targets[self._partner] * share
+
+    def _alone(self, chosen: NDArray[np.int64]) -> NDArray[np.uint8]:
         shown = self._moved(chosen)
         if self._boxes is not None:
             shown = np.stack([_cut(*pair) for pair in zip(shown, self._boxes[chosen], strict=True)])

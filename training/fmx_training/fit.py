@@ -80,7 +80,7 @@ def fit(
         began = time.perf_counter()
         seed = (epoch % recipe.views,) if recipe.views else (info.seed, epoch)
         view = View(examples.images, recipe.augmentation, seed)
-        targets = _targets(run, examples, teachers, seed)
+        targets = _targets(run, examples, view, teachers, seed)
         order = np.random.default_rng([info.seed, epoch]).permutation(len(examples))
         batches = Batches(
             view, targets, info.input, recipe.batch_size, order, weights=examples.weights
@@ -123,12 +123,16 @@ def _check_unchanged(run: Run, examples: Examples, teachers: Sequence[Teacher]) 
 
 
 def _targets(
-    run: Run, examples: Examples, teachers: Sequence[Teacher], seed: tuple[int, ...]
+    run: Run,
+    examples: Examples,
+    view: View,
+    teachers: Sequence[Teacher],
+    seed: tuple[int, ...],
 ) -> NDArray[np.float32]:
     """What is wanted of one view of the examples: labels, smoothed, and teachers' answers."""
     recipe, classes = run.info.recipe, len(run.info.labels)
     smooth = recipe.label_smoothing
-    wanted = examples.targets * np.float32(1 - smooth) + np.float32(smooth / classes)
+    wanted = view.answers(examples.targets) * np.float32(1 - smooth) + np.float32(smooth / classes)
     if not teachers:
         return wanted
     weight = np.float32(recipe.teacher_weight)
