@@ -21,6 +21,9 @@ DOCUMENTS = (
     "docs/export.md",
     "docs/raspberry-pi.md",
     "docs/arm.md",
+    "docs/ci-gate.md",
+    "docs/training.md",
+    "docs/models/edge.md",
 )
 
 
