@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from fmx_runtime.errors import DataError
+from fmx_runtime.errors import DataError, OutputError
 from fmx_training import checkpoint
 from fmx_training import run as runs
 from fmx_training.examples import of_dataset
@@ -170,3 +170,22 @@ def test_checkpoints_do_not_pile_up(finished: Run) -> None:
     assert os.path.getsize(finished.model_path) < 0.5 * os.path.getsize(  # noqa: PTH202
         finished.checkpoints / "epoch-003.keras"
     )
+
+
+def test_no_space_for_checkpoints(begin: Callable[..., Run], few: Splits, tmp_path: Path) -> None:
+    """A full disk is one line with the folder, and the last checkpoint that fitted is whole."""
+    small = tmp_path / "small"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=5m", "none", str(small)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        run = begin(small / "run")
+        examples = of_dataset(few.train)
+        with pytest.raises(OutputError, match=r"cannot write to '.*/small/run/.*[Nn]o space"):
+            fit(run, examples, few.validation, report=lambda _: None)
+        state = checkpoint.load(run.checkpoints)
+        assert state is not None
+        assert len(state[1]) == 1
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
