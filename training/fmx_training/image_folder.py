@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fmx_runtime.card import InputSpec
 
-__all__ = ["Pictures", "noise", "read", "split"]
+__all__ = ["Pictures", "noise", "pictures_below", "read", "split"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +142,11 @@ def split(
     return pictures.split(total - min(size, total // 2), seed)
 
 
+def pictures_below(folder: Path) -> list[Path]:
+    """The picture files in a folder and all below it, sorted; hidden ones are left out."""
+    return [file for file in sorted(folder.rglob("*")) if _is_picture(file)]
+
+
 def _read_folder(
     path: Path,
     spec: InputSpec,
@@ -151,7 +156,7 @@ def _read_folder(
 ) -> Dataset | Pictures:
     loose = [file for file in _visible(path) if _is_picture(file)]
     folders = [folder for folder in _visible(path) if folder.is_dir()]
-    files = [file for folder in folders for file in _pictures_below(folder)]
+    files = [file for folder in folders for file in pictures_below(folder)]
     if not files:
         return Pictures(_name(path), np.stack(list(_decode(path, loose, spec, report).values())))
     names = names or _names_of(path, folders, classes)
@@ -249,10 +254,6 @@ def _checked_images(path: Path, images: NDArray[Any]) -> NDArray[np.uint8]:
 def _visible(folder: Path) -> list[Path]:
     """What lies in a folder, sorted by name; what is hidden belongs to other programs."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-
-
-def _pictures_below(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.rglob("*")) if _is_picture(file)]
 
 
 def _is_picture(file: Path) -> bool:

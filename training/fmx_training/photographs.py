@@ -21,9 +21,9 @@ from PIL import Image
 
 from fmx_runtime.bench.machine import usable_cores
 from fmx_runtime.errors import DataError, PictureError
-from fmx_runtime.pictures import SUFFIXES
 from fmx_runtime.preprocess import to_pixels
 from fmx_training.examples import Examples
+from fmx_training.image_folder import pictures_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -81,7 +81,7 @@ def read(
     Raises:
         DataError: the folder has none of the kinds, or a kind has no photographs.
     """
-    files = {kind: _files(folder / kind) for kind in KINDS if (folder / kind).is_dir()}
+    files = {kind: pictures_below(folder / kind) for kind in KINDS if (folder / kind).is_dir()}
     if not files:
         raise DataError(
             f"'{folder}' (photographs) has none of the folders {', '.join(KINDS)}; "
@@ -102,14 +102,6 @@ def read(
             images.append(result)
             targets += [_answer(KINDS[kind], labels)] * len(result)
     return Examples("photographs", np.concatenate(images), np.stack(targets), labels)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
 
 
 def _answer(right: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.float32]:

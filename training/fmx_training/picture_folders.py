@@ -24,9 +24,9 @@ import numpy as np
 from fmx_runtime.bench.machine import usable_cores
 from fmx_runtime.decode import open_picture
 from fmx_runtime.errors import DataError, PictureError
-from fmx_runtime.pictures import SUFFIXES
 from fmx_runtime.preprocess import to_pixels
 from fmx_training.dataset import Dataset, Splits
+from fmx_training.image_folder import pictures_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,7 +150,7 @@ def _listed(
         )
     listed, seen = [], dict[bytes, _File]()
     for label, name in enumerate(names):
-        paths = _pictures(root / name) if (root / name).is_dir() else []
+        paths = pictures_below(root / name) if (root / name).is_dir() else []
         for path in paths:
             try:
                 content = path.read_bytes()
@@ -170,14 +170,6 @@ def _listed(
                     "delete the wrong one"
                 )
     return listed
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
 
 
 def _drop_known(files: dict[str, list[_File]], report: Callable[[str], None]) -> None:
