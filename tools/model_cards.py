@@ -127,11 +127,12 @@ def _card(
     pairs = "\n".join(f"- {in_words(pair)}" for pair in confused_pairs(evaluation, card.labels))
     taught = len(info.get("teachers", []))
     command = f"fmx train --recipe {name}" + " --photos PHOTOS/train" * ("photo" in info["data"])
-    command += " --teacher MAX" * taught + " --seed S"
+    command += " --teacher MAX" * taught + f" --seed {first.seed}"
     return f"""# {name}: model card
 
-{name} {PURPOSES[name]}. It tells the ten kinds of clothes of Fashion-MNIST apart. Written by
-`make model-cards`, which measures every figure below anew.
+{name} {PURPOSES[name]}.
+It tells the ten kinds of clothes of Fashion-MNIST apart. Written by `make model-cards`, which
+measures every figure below anew.
 
 | | |
 | --- | --- |
@@ -157,8 +158,8 @@ not read before a training is over, and calibration takes training pictures.
 fmx export --int8 RUN
 ```
 
-{info["epochs"]} epochs; each folder has the settings (run.json), the history of its epochs and its
-metrics.
+{info["epochs"]} epochs{", MAX being a run of `max`" * bool(taught)}; each folder has the settings (run.json), the
+history of its epochs (history.json) and its metrics.
 
 | seed | test accuracy, int8 | size | folder |
 | --- | ---: | ---: | --- |
