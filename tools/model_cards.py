@@ -5,7 +5,7 @@
 Times are against the float file that is named, in turns; PHOTOS is a folder of photographs of
 clothes, one folder for each kind, on which nothing was trained. Wants a quiet machine.
 """
-# ruff: noqa: INP001, T201 (a program)
+# ruff: noqa: E501, INP001, T201 (a program that writes pages)
 
 from __future__ import annotations
 
