@@ -9,7 +9,7 @@ from fmx_training import recipes
 from fmx_training.models import NETWORKS
 
 
-@pytest.mark.parametrize("name", sorted(recipes.RECIPES))
+@pytest.mark.parametrize("name", sorted(set(recipes.RECIPES) - {"finetune"}))
 def test_recipes_build_their_network(name: str) -> None:
     """Each recipe's network takes the shape it is given and answers with as many classes."""
     recipe = recipes.get(name)
