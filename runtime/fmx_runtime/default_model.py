@@ -15,7 +15,7 @@ SHIPPED = os.path.join(os.path.dirname(__file__), "models", "edge.int8.tflite") 
 
 
 def default_model() -> str:
-    """What $FMX_MODEL says, or the newest int8 TFLite file here or in ``exports/*/``, or `SHIPPED`."""
+    """$FMX_MODEL, else the newest int8 TFLite file here or in ``exports/*/``, else `SHIPPED`."""
     if named := os.environ.get("FMX_MODEL"):
         return named
     found = [path for place in _PLACES for path in glob(place) if os.path.isfile(path)]  # noqa: PTH113, PTH207
