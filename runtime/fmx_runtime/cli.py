@@ -60,6 +60,16 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
+    def unraisable(report: Any) -> None:
+        if report.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(report)
+            return
+        # lost in a callback, as imports have them: it comes again right after
+        from _thread import interrupt_main
+        from threading import Timer
+
+        Timer(0.001, interrupt_main, received[-1:]).start()
+
     usual: dict[int, Any] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
@@ -71,9 +81,13 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
             signal.signal(number, interrupt)
     except ValueError:  # a program may call this in a thread, where there are no signals
         ours = []
+    if ours:
+        sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        if ours:
+            sys.unraisablehook = sys.__unraisablehook__
         for number in ours:
             signal.signal(number, usual[number])
 
@@ -152,9 +166,8 @@ def _parser() -> argparse.ArgumentParser:
         "       %(prog)s bench --images NPZ|DIR MODEL [MODEL ...]",
         description="Say what is on pictures, with a model exported by fmx.",
         epilog="Without --model: $FMX_MODEL, or else the newest *.int8.tflite in this folder "
-        "or in exports/*/, or else the one that comes with fmx-run, which knows ten kinds of "
-        "clothes. Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 the model or its "
-        "interpreter.",
+        "or in exports/*/, or else the one that comes with it. Exit codes: 0 all answered, 1 some "
+        "pictures failed, 2 usage, 3 the model or its interpreter.",
     )
     parser.add_argument(
         "files",

@@ -1,9 +1,8 @@
 """The garment in a photograph, shown as Fashion-MNIST shows garments.
 
-That data set's pictures were trimmed to the garment and negated: it lies on black, and dark cloth
-is bright. A photograph has a floor, a bed or a wall around the garment instead. The garment is told
-from it by three things: which colours are found in the middle rather than at the border, how many
-colour steps lie on the way in from the border, and that neighbours alike in colour belong together.
+There it lies on black, trimmed, and dark cloth is bright. In a photograph it is told from the
+ground by which colours are found in the middle rather than at the border, by how many colour steps
+lie on the way in from the border, and by that neighbours alike in colour belong together.
 
 Everything is integer arithmetic on a small copy: the same bits on every machine, for one version of
 Pillow.
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["frame_garment", "is_photograph"]
 
-_SIDE = 80  # longest side of the copy that the garment is looked for in, pixels
+_SIDE = 80  # longest side of the copy that is looked at, pixels
 _MOST_SIDE = 256  # larger pictures are shrunk by a whole factor, to no less than this
 _FLAT = 16  # so far from black or white may a drawn ground be, after a JPEG file too
 _FAINTEST = 40  # of the result's garment: white cloth must not vanish on black
@@ -80,7 +79,7 @@ def frame_garment(image: Image.Image) -> Image.Image:
 
 
 def _small(image: Image.Image) -> Image.Image:
-    """The copy that the garment is looked for in."""
+    """The copy that is looked at."""
     longest = max(_SIDE, *image.size)
     width, height = (max(1, (side * _SIDE + longest // 2) // longest) for side in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR)
@@ -141,7 +140,7 @@ def _binned(small: Image.Image) -> Numbers:
 
 
 def _planes(pixels: NDArray[np.uint8]) -> Numbers:
-    """Each channel for itself, side by side in memory: int32 ``(c, h, w)``."""
+    """The channels one after the other: int32 ``(c, h, w)``."""
     return np.moveaxis(pixels, 2, 0).astype(np.int32, order="C")
 
 
@@ -216,7 +215,7 @@ def _agreed(evidence: Numbers, ties: list[tuple[int, Numbers]]) -> Numbers:
 def _way_in(small: Image.Image, inside: Numbers) -> Numbers:
     """Evidence by the colour steps on the smoothest way in from the ground at the border.
 
-    Ways go over pixels of twice the side: a quarter of the time, and grain is averaged out.
+    Over every other pixel: a quarter of the time, and the same garments.
     """
     colours = _planes(
         np.asarray(small.convert("YCbCr").filter(ImageFilter.MedianFilter(3)))[::2, ::2]

@@ -615,6 +615,29 @@ def test_interrupted_at_once(exported: Path, pictures: Path) -> None:
         assert process.returncode in {0, 130, -signal.SIGINT}
 
 
+IN_A_CALLBACK = """
+import signal, time, weakref
+from fmx_runtime import cli
+class Thing: pass
+thing, received = Thing(), []
+try:
+    with cli._signals_raising(received):
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        del thing
+        time.sleep(5)
+except KeyboardInterrupt:
+    print("interrupted", received[0] == signal.SIGINT)
+"""
+
+
+def test_interrupted_in_a_callback() -> None:
+    """Where Python would print the interrupt and go on, it ends the work all the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_CALLBACK], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("interrupted True\n", "")
+
+
 @pytest.mark.parametrize("separator", ["\n", "\0"])
 def test_answers_come_as_they_are_ready(
     separator: str, start: Callable[..., subprocess.Popen[str]], pictures: Path
