@@ -60,15 +60,13 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    def unraisable(report: Any) -> None:
+    def unraisable(report: Any) -> Any:
         if report.exc_type is not KeyboardInterrupt:
-            sys.__unraisablehook__(report)
-            return
-        # lost in a callback, as imports have them: it comes again right after
-        from _thread import interrupt_main
+            return sys.__unraisablehook__(report)
+        # lost in a callback, as imports have them: it comes again
         from threading import Timer
 
-        Timer(0.001, interrupt_main, received[-1:]).start()
+        return Timer(0.001, signal.raise_signal, received[-1:]).start()
 
     usual: dict[int, Any] = {
         signal.SIGINT: signal.default_int_handler,
@@ -81,13 +79,11 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
             signal.signal(number, interrupt)
     except ValueError:  # a program may call this in a thread, where there are no signals
         ours = []
-    if ours:
-        sys.unraisablehook = unraisable
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
-        if ours:
-            sys.unraisablehook = sys.__unraisablehook__
+        sys.unraisablehook = sys.__unraisablehook__
         for number in ours:
             signal.signal(number, usual[number])
 

@@ -2,7 +2,7 @@
 
 There it lies on black, trimmed, and dark cloth is bright. In a photograph it is told from the
 ground by which colours are found in the middle rather than at the border, by how many colour steps
-lie on the way in from the border, and by that neighbours alike in colour belong together.
+lie on the way in, and by that neighbours alike in colour belong together.
 
 Everything is integer arithmetic on a small copy: the same bits on every machine, for one version of
 Pillow.
@@ -79,7 +79,6 @@ def frame_garment(image: Image.Image) -> Image.Image:
 
 
 def _small(image: Image.Image) -> Image.Image:
-    """The copy that is looked at."""
     longest = max(_SIDE, *image.size)
     width, height = (max(1, (side * _SIDE + longest // 2) // longest) for side in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR)
@@ -125,7 +124,6 @@ def _off_centre(shape: tuple[int, ...]) -> Numbers:
 
 
 def _rim(shape: tuple[int, ...], width: int) -> Mask:
-    """The outermost pixels."""
     rim = np.ones(shape, bool)
     rim[width:-width, width:-width] = False
     return rim
@@ -152,7 +150,7 @@ def _by_colour(colours: Numbers, inside: Numbers, outside: Numbers) -> Numbers:
 
 def _shares(colours: Numbers, weights: Numbers) -> NDArray[np.int64]:
     """Each colour's share, in millionths; similar colours count a little; none is impossible."""
-    # an index is shorter on 32-bit machines; sums of integers are exact
+    # an index is shorter on 32-bit machines
     counts = np.bincount(colours.ravel().astype(np.intp), weights.ravel(), _BINS**3)
     cube = counts.astype(np.int64).reshape(_BINS, _BINS, _BINS)
     bins = np.arange(_BINS)
@@ -183,11 +181,10 @@ def _ties(small: Image.Image) -> Iterator[tuple[int, Numbers]]:
     ]
     usual = max(16, sum(int(s.sum()) for s in squares) // max(1, sum(s.size for s in squares)))
     for (down, across), square in zip(steps, squares, strict=True):
-        if not square.size:  # a picture of one row or one column
-            continue
-        tie = np.zeros((height, width), np.int32)
-        tie[_neighbours(down, across)[0]] = _CERTAIN * usual // (usual + 2 * square)
-        yield down * width + across, tie.ravel()
+        if square.size:  # not in a picture of one row or one column
+            tie = np.zeros((height, width), np.int32)
+            tie[_neighbours(down, across)[0]] = _CERTAIN * usual // (usual + 2 * square)
+            yield down * width + across, tie.ravel()
 
 
 def _neighbours(down: int, across: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -271,11 +268,8 @@ def _parts(mask: Mask) -> Numbers:
     numbers = np.where(mask, np.arange(1, outside, dtype=np.int32).reshape(mask.shape), outside)
     # each gap makes what follows so much lower that no number from before it is the least
     falls = [
-        (
-            np.cumsum(gaps, 1, np.int32) * (outside + 1),
-            np.cumsum(gaps[:, ::-1], 1, np.int32)[:, ::-1] * (outside + 1),
-        )
-        for gaps in (~mask, np.ascontiguousarray(~mask.T))
+        (gaps.cumsum(1), gaps[:, ::-1].cumsum(1)[:, ::-1])
+        for gaps in (~mask * np.int32(outside + 1), ~mask.T * np.int32(outside + 1))
     ]
     while True:
         before = numbers
