@@ -34,6 +34,7 @@ from fmx_runtime.errors import FmxError
 from fmx_runtime.preprocess import to_pixels, to_tensor
 from fmx_runtime.quiet import native_stderr_silenced
 from fmx_training import fashion_mnist
+from fmx_training.backbones import FAMILIES
 from fmx_training.dataset import Dataset
 
 if TYPE_CHECKING:
@@ -53,27 +54,6 @@ TRAIN, CALIBRATION, HELD_OUT, STATISTICS = 1000, 100, 500, 128
 """Numbers of pictures."""
 EPOCHS, BATCH, LEARNING_RATE = 4, 32, 1e-3
 TIME_LIMIT_S = 30 * 60
-
-_INSIDE = (1.0, 0.0)
-_MINUS_ONE_TO_ONE = (1 / 127.5, -1.0)
-_STANDARDIZED = (1 / (255 * 0.226), -0.449 / 0.226)
-"""Of the three colours' means and standard deviations the middle: a card has one scale for all."""
-
-FAMILIES = {
-    "MobileNet": _MINUS_ONE_TO_ONE,
-    "MobileNetV2": _MINUS_ONE_TO_ONE,
-    "MobileNetV3Small": _INSIDE,
-    "MobileNetV3Large": _INSIDE,
-    "EfficientNetB0": _INSIDE,
-    "EfficientNetV2B0": _INSIDE,
-    "DenseNet121": _STANDARDIZED,
-    "NASNetMobile": _MINUS_ONE_TO_ONE,
-    "ResNet50V2": _MINUS_ONE_TO_ONE,
-    "Xception": _MINUS_ONE_TO_ONE,
-    "InceptionV3": _MINUS_ONE_TO_ONE,
-    "ConvNeXtTiny": _INSIDE,
-}
-"""Scale and offset that each one's ``preprocess_input`` has; some have it inside the network."""
 
 FILES = (Format.TFLITE_FLOAT32, Format.TFLITE_INT8, Format.ONNX_FLOAT32, Format.ONNX_INT8)
 """In the order of the table."""
