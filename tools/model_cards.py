@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from photo_accuracy import accuracy  # the tool beside this one
 
 from fmx_benchmarks.accuracy import proportion
 from fmx_benchmarks.analysis import Analysis
 from fmx_runtime import Classifier
 from fmx_runtime.atomic import make_folder, write
 from fmx_runtime.bench.record import Result
-from fmx_runtime.preprocess import to_pixels
 from fmx_training import fashion_mnist
 from fmx_training.evaluate import Evaluation, confused_pairs, in_words
+from fmx_training.image_folder import pictures_below
 from fmx_training.photographs import KINDS
 
 if TYPE_CHECKING:
@@ -192,10 +193,8 @@ def _photographs(file: Path, photos: Path | None) -> str:
     classifier = Classifier(file)
     lines, shares = [], []
     for kind, right in KINDS.items():
-        paths = sorted(path for path in (photos / kind).iterdir() if path.is_file())
-        pixels = np.stack([to_pixels(path, classifier.card.input) for path in paths])
-        called = classifier.predict(pixels).argmax(axis=1)
-        shares.append(np.mean([classifier.card.labels[index] in right for index in called]))
+        paths = pictures_below(photos / kind)
+        shares.append(accuracy(classifier, paths, classifier.card.input, right))
         lines.append(f"| {kind} | {' or '.join(right)} | {len(paths)} | {shares[-1]:.1%} |")
     return f"""Of photographs on which nothing was trained, through `fmx-run`'s own preprocessing,
 {np.mean(shares):.1%} are right, mean of the kinds (`make model-cards PHOTOS=DIR`):

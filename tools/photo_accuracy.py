@@ -20,6 +20,7 @@ import numpy as np
 
 from fmx_runtime import Classifier
 from fmx_runtime.preprocess import to_pixels
+from fmx_training.image_folder import pictures_below
 from fmx_training.photographs import KINDS
 
 if TYPE_CHECKING:
@@ -38,15 +39,16 @@ def main(model: Path, folder: Path) -> None:
     print("| kind | photographs | seen whole | garment found |\n| --- | ---: | ---: | ---: |")
     shares = []
     for kind, right in KINDS.items():
-        photographs = sorted(path for path in (folder / kind).iterdir() if path.is_file())
-        shares.append([_accuracy(classifier, photographs, spec, right) for spec in specs])
+        photographs = pictures_below(folder / kind)
+        shares.append([accuracy(classifier, photographs, spec, right) for spec in specs])
         print(_row(kind, str(len(photographs)), shares[-1]))
     print(_row("*mean of the kinds*", "", np.mean(shares, axis=0)))
 
 
-def _accuracy(
+def accuracy(
     classifier: Classifier, photographs: Sequence[Path], spec: InputSpec, right: tuple[str, ...]
 ) -> float:
+    """The share of photographs that get a right label."""
     pixels = np.stack([to_pixels(path, spec) for path in photographs])
     best = classifier.predict(pixels).argmax(axis=1)
     return float(np.mean([classifier.card.labels[index] in right for index in best]))

@@ -195,8 +195,9 @@ def export(
         ),
     ] = None,
     calibration_size: Annotated[
-        int, typer.Option(min=1, help="How many pictures calibrate at most; the others check.")
-    ] = 500,
+        int | None,
+        typer.Option(min=1, help="How many pictures calibrate; the others check. Default: 500."),
+    ] = None,
     pixels: Annotated[
         Literal["auto", "0..1", "-1..1", "0..255"],
         typer.Option(

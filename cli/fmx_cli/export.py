@@ -34,6 +34,8 @@ EXPORTS = Path("exports")
 """Where export folders go, and where the newest is looked for."""
 
 _SEED = 0
+_CALIBRATION = 500
+"""Pictures that calibrate."""
 _TIMED = 40
 """Pictures that files are timed with."""
 _RUNS_KNOW = "a training run knows its labels, its pictures and its pixels"
@@ -45,7 +47,7 @@ class Wanted:
 
     Attributes:
         formats: of the files.
-        calibration_size: how many pictures calibrate at most.
+        calibration_size: how many pictures calibrate; None for `_CALIBRATION`, or all there are.
         max_drop: largest loss of accuracy, in percentage points.
         target: the processor that int8 files are for.
         debug: whether to write what each layer of int8 files loses.
@@ -53,7 +55,7 @@ class Wanted:
     """
 
     formats: tuple[Format, ...] = (*FLOAT32, *INT8)
-    calibration_size: int = 500
+    calibration_size: int | None = None
     max_drop: float = 0.5
     target: Literal["auto", "x86-64", "arm64"] = "auto"
     debug: bool = False
@@ -87,7 +89,7 @@ def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> N
     run = _find(path)
     folder = make_folder(wanted.output or EXPORTS / run.info.recipe.name)
     splits = material.again(run, data_dir).splits
-    size = min(wanted.calibration_size, len(splits.train))
+    size = wanted.calibration_size or min(_CALIBRATION, len(splits.train))
     sample = splits.train.balanced_sample(size, _SEED)
     note(f"exporting {run.folder}")
     with native_stderr_silenced():
@@ -113,7 +115,9 @@ def export_file(path: Path, wanted: Wanted, *, foreign: Foreign) -> None:
         from fmx_cli.foreign import prepare
         from fmx_export.bundle import Calibration
 
-        source, sample, held_out = prepare(path, foreign, wanted.calibration_size, _SEED)
+        source, sample, held_out = prepare(
+            path, foreign, wanted.calibration_size or _CALIBRATION, _SEED
+        )
         folder = make_folder(wanted.output or EXPORTS / path.stem)
         calibration = Calibration(sample.images, sample.name, _SEED)
         manifest = _write(source, calibration, held_out, wanted, folder)

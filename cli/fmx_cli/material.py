@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ class Material:
     photographs: Examples | None = None
     own: bool = False
 
-    @property
+    @functools.cached_property
     def examples(self) -> Examples:
         """All that is learnt from."""
         if self.own:

@@ -16,7 +16,10 @@ from fmx_training import backbones, fashion_mnist, recipes, teachers
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fmx_cli.material import Material
+    from fmx_runtime.card import InputSpec
     from fmx_training.run import Run
     from fmx_training.teachers import Teacher
 
@@ -96,9 +99,7 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
         )
         pictures = material.of_clothes(wanted.data_dir, wanted.photos, spec)
     train = pictures.splits.train
-    taught = tuple(
-        teachers.open_teacher(path, spec.shape, train.class_names) for path in wanted.teachers
-    )
+    taught = _opened(wanted.teachers, spec, train.class_names)
     info = runs.plan(
         recipe,
         train,
@@ -175,12 +176,14 @@ def reopen(wanted: Wanted) -> Run:
 def go_on(run: Run, data_dir: Path | None) -> None:
     """Train a run that was stopped to the end, or until Ctrl-C."""
     pictures = material.again(run, data_dir)
-    labels = run.info.labels
-    taught = tuple(
-        teachers.open_teacher(Path(teacher.run), run.info.input.shape, labels)
-        for teacher in run.info.teachers
-    )
-    finish(run, pictures, taught)
+    folders = [Path(teacher.run) for teacher in run.info.teachers]
+    finish(run, pictures, _opened(folders, run.info.input, run.info.labels))
+
+
+def _opened(
+    folders: Iterable[Path], spec: InputSpec, labels: tuple[str, ...]
+) -> tuple[Teacher, ...]:
+    return tuple(teachers.open_teacher(folder, spec.shape, labels) for folder in folders)
 
 
 def finish(run: Run, pictures: Material, taught: tuple[Teacher, ...] = ()) -> None:

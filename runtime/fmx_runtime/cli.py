@@ -60,13 +60,13 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
         received.append(number)
         raise KeyboardInterrupt
 
-    def unraisable(report: Any) -> Any:
-        if report.exc_type is not KeyboardInterrupt:
-            return sys.__unraisablehook__(report)
-        # lost in a callback, as imports have them: it comes again
-        from threading import Timer
+    def unraisable(report: Any) -> None:
+        if report.exc_type is KeyboardInterrupt:  # lost in an import's callback: again
+            from threading import Timer
 
-        return Timer(0.001, signal.raise_signal, received[-1:]).start()
+            Timer(0.001, signal.raise_signal, received[-1:]).start()
+        else:
+            hook(report)
 
     usual: dict[int, Any] = {
         signal.SIGINT: signal.default_int_handler,
@@ -79,11 +79,11 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
             signal.signal(number, interrupt)
     except ValueError:  # a program may call this in a thread, where there are no signals
         ours = []
-    sys.unraisablehook = unraisable
+    hook, sys.unraisablehook = sys.unraisablehook, unraisable
     try:
         yield
     finally:
-        sys.unraisablehook = sys.__unraisablehook__
+        sys.unraisablehook = hook
         for number in ours:
             signal.signal(number, usual[number])
 

@@ -485,3 +485,12 @@ def test_mistakes(
     (working / "two.txt").write_text("one\ntwo\n", "utf-8")
     complains(here("export", *words), message)
     assert not (working / "exports").exists()
+
+
+@pytest.mark.usefixtures("copied")
+def test_more_calibration_pictures_than_there_are(here: Callable[..., Done]) -> None:
+    """A run has so many training pictures, and no more can calibrate."""
+    complains(
+        here("export", "--int8", "--calibration-size", 55001),
+        "fashion-mnist train: a sample takes 1 to 55000 pictures; received 55001",
+    )

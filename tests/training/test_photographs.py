@@ -92,7 +92,7 @@ def test_the_same_every_time(folder: Path) -> None:
     finally:
         (folder / "pants/9.jpg").rename(folder / "pants/0.jpg")
     assert np.array_equal(after.images[8:12], before.images[:4])
-    assert before.digest() != after.digest()
+    assert before.sha256 != after.sha256
 
 
 def test_what_is_no_photograph_is_left_out(folder: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
     kept.keep_photographs(tmp_path, examples)
     again = kept.photographs(tmp_path, LABELS)
     assert again is not None
-    assert again.digest() == examples.digest()
+    assert again.sha256 == examples.sha256
     (tmp_path / "data/photographs.npz").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(DataError, match=r"photographs\.npz' is damaged"):
         kept.photographs(tmp_path, LABELS)

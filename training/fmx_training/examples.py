@@ -6,6 +6,7 @@ shoes can say just that, and so that teachers' answers can stand beside labels.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -44,8 +45,9 @@ class Examples:
         """How many pictures."""
         return len(self.images)
 
-    def digest(self) -> str:
-        """SHA-256 (hex) of both arrays' shapes and values, whatever the name."""
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 (hex) of images' and targets' shapes and values, whatever the name."""
         sha256 = hashlib.sha256()
         for array in (self.images, self.targets.astype("<f4")):
             sha256.update(str(array.shape).encode())

@@ -111,7 +111,7 @@ def fit(
 
 def _check_unchanged(run: Run, examples: Examples, teachers: Sequence[Teacher]) -> None:
     info = run.info
-    if examples.digest() != info.examples_digest:
+    if examples.sha256 != info.examples_digest:
         raise DataError(
             f"'{run.folder}' was begun with other training data than {examples.name} now: "
             f"{info.data}"

@@ -9,7 +9,6 @@ light - before its garment is found, so that the finder's own mistakes are learn
 from __future__ import annotations
 
 import hashlib
-import io
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ import numpy as np
 from PIL import Image
 
 from fmx_runtime.bench.machine import usable_cores
+from fmx_runtime.decode import open_picture
 from fmx_runtime.errors import DataError, PictureError
 from fmx_runtime.preprocess import to_pixels
 from fmx_training.examples import Examples
@@ -113,7 +113,7 @@ def _takes(path: Path, spec: InputSpec) -> NDArray[np.uint8] | str:
     try:
         pixels = [to_pixels(path, spec, photo=True)]
         content = path.read_bytes()
-        image = Image.open(io.BytesIO(content)).convert("RGB")
+        image = open_picture(content, "RGB")
         random = np.random.default_rng(list(hashlib.sha256(content).digest()[:8]))
         takes = [_retaken(image, random) for _ in range(_TAKES - 1)]
         return np.stack(pixels + [to_pixels(take, spec, photo=True) for take in takes])

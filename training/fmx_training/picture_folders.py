@@ -96,10 +96,9 @@ def read(
     names = _class_names(roots["train"])
     files = {part: _listed(root, names, seed, report) for part, root in roots.items()}
     _drop_known(files, report)
-    total = sum(len(part) for part in files.values())
     every = [file for part in files.values() for file in part]
     with ThreadPoolExecutor(usable_cores()) as pool:
-        decoded = watch(pool.map(partial(_decoded, spec=spec), every), total, "pictures")
+        decoded = watch(pool.map(partial(_decoded, spec=spec), every), len(every), "pictures")
         pictures = _readable(folder, every, decoded, report)
     files = _split(
         {part: [f for f in some if f in pictures] for part, some in files.items()}, names

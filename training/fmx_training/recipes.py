@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fmx_runtime.errors import DataError
@@ -12,6 +12,7 @@ __all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
 
 _NONE = Augmentation()
 _CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.5)
+_PHOTOGRAPHS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,36 +60,32 @@ class Recipe:
 DEFAULT = "edge"
 """The recipe of those who name none."""
 
+_EDGE = Recipe(
+    name="edge",
+    network="edge",
+    epochs=60,
+    batch_size=128,
+    learning_rate=0.1,
+    optimizer="sgd",
+    warmup=0.1,
+    weight_decay=2e-3,
+    augmentation=_CLOTHES,
+    views=12,
+    teacher_weight=0.9,
+)
+
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
-        Recipe(
+        replace(
+            _EDGE,
             name="nano",
             network="nano",
-            epochs=60,
-            batch_size=128,
-            learning_rate=0.1,
-            optimizer="sgd",
-            warmup=0.1,
             weight_decay=1e-3,
-            augmentation=Augmentation(shift=1 / 14, flip=True, erase=0.25),
-            views=12,
-            teacher_weight=0.9,
+            augmentation=replace(_CLOTHES, erase=0.25),
         ),
-        Recipe(
-            name="edge",
-            network="edge",
-            epochs=60,
-            batch_size=128,
-            learning_rate=0.1,
-            optimizer="sgd",
-            warmup=0.1,
-            weight_decay=2e-3,
-            augmentation=_CLOTHES,
-            views=12,
-            teacher_weight=0.9,
-        ),
+        _EDGE,
         Recipe(
             name="max",
             network="max",
@@ -110,7 +107,7 @@ RECIPES = {
             warmup=0.1,
             weight_decay=5e-3,
             label_smoothing=0.1,
-            augmentation=Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25),
+            augmentation=_PHOTOGRAPHS,
         ),
         Recipe(
             name="finetune",
@@ -120,7 +117,7 @@ RECIPES = {
             learning_rate=5e-4,
             warmup=0.1,
             label_smoothing=0.1,
-            augmentation=Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25),
+            augmentation=_PHOTOGRAPHS,
         ),
     )
 }

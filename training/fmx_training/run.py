@@ -66,7 +66,7 @@ class RunInfo:
     labels: tuple[str, ...]
     input: InputSpec
     examples_digest: str = ""
-    """SHA-256 of all that is learnt from: photographs besides those pictures, and weights."""
+    """SHA-256 of all that is learnt from, photographs besides those pictures."""
     backbone: str = ""
     """Network of keras.applications instead of the recipe's own, see `fmx_training.backbones`."""
     backbone_weights: str = ""
@@ -168,7 +168,7 @@ def plan(
         seed=seed,
         data=examples.name,
         data_digest=train.digest(),
-        examples_digest=examples.digest(),
+        examples_digest=examples.sha256,
         labels=train.class_names,
         input=spec,
         teachers=teachers,

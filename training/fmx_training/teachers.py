@@ -88,16 +88,15 @@ def answers(
     Returns:
         float32 ``(n, classes)``, probabilities.
     """
-    data = examples.digest()
-    all_answers = [_answers_of(teacher, data, examples, how, seed) for teacher in teachers]
+    all_answers = [_answers_of(teacher, examples, how, seed) for teacher in teachers]
     mean: NDArray[np.float32] = np.mean(all_answers, axis=0, dtype=np.float32)
     return mean
 
 
 def _answers_of(
-    teacher: Teacher, data: str, examples: Examples, how: Augmentation, seed: tuple[int, ...]
+    teacher: Teacher, examples: Examples, how: Augmentation, seed: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    key = json.dumps([teacher.info.sha256, data, asdict(how), seed, len(examples)])
+    key = json.dumps([teacher.info.sha256, examples.sha256, asdict(how), seed])
     path: Path = (
         platformdirs.user_cache_path("fmx")
         / "teachers"
