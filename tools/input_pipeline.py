@@ -26,7 +26,7 @@ def main(name: str) -> None:
     """Measure and print."""
     import keras
 
-    from fmx_training.batches import Batches
+    from fmx_training.batches import batches
     from fmx_training.models import NETWORKS
 
     recipe = recipes.get(name)
@@ -39,16 +39,18 @@ def main(name: str) -> None:
         start = time.perf_counter()
         view = View(examples.images, recipe.augmentation, (round_,))
         order = np.random.default_rng(round_).permutation(len(examples))
-        batches = Batches(view, examples.targets, spec, recipe.batch_size, order)
+        epoch = batches(view, examples.targets, spec, recipe.batch_size, order)
         drawn = time.perf_counter()
-        ready = [batches[index] for index in range(_BATCHES)]
+        ready = list(epoch.take(_BATCHES))
         prepared = time.perf_counter()
         for images, targets in ready:
             model.train_on_batch(images, targets)
         learnt = time.perf_counter()
         if round_:  # the first one compiles
             # the changes are drawn once for all batches of an epoch
-            preparing.append(prepared - drawn + (drawn - start) * _BATCHES / batches.num_batches)
+            preparing.append(
+                prepared - drawn + (drawn - start) * _BATCHES / int(epoch.cardinality())
+            )
             learning.append(learnt - prepared)
     ready_ms, learnt_ms = (
         1000 * statistics.median(times) / _BATCHES for times in (preparing, learning)

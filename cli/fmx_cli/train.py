@@ -16,10 +16,7 @@ from fmx_training import backbones, fashion_mnist, recipes, teachers
 from fmx_training import run as runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fmx_cli.material import Material
-    from fmx_runtime.card import InputSpec
     from fmx_training.run import Run
     from fmx_training.teachers import Teacher
 
@@ -75,6 +72,7 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
     now = dt.datetime.now().astimezone()
     folder = wanted.output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}"
     runs.check_free(folder)
+    taught = tuple(teachers.open_teacher(teacher) for teacher in wanted.teachers)
     if wanted.data:
         side = wanted.size or (_BACKBONE_SIDE if wanted.backbone else _SIDE)
         spec = runs.input_spec(
@@ -99,7 +97,8 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
         )
         pictures = material.of_clothes(wanted.data_dir, wanted.photos, spec)
     train = pictures.splits.train
-    taught = _opened(wanted.teachers, spec, train.class_names)
+    for teacher in taught:
+        teachers.check_fits(teacher, spec.shape, train.class_names)
     info = runs.plan(
         recipe,
         train,
@@ -176,14 +175,8 @@ def reopen(wanted: Wanted) -> Run:
 def go_on(run: Run, data_dir: Path | None) -> None:
     """Train a run that was stopped to the end, or until Ctrl-C."""
     pictures = material.again(run, data_dir)
-    folders = [Path(teacher.run) for teacher in run.info.teachers]
-    finish(run, pictures, _opened(folders, run.info.input, run.info.labels))
-
-
-def _opened(
-    folders: Iterable[Path], spec: InputSpec, labels: tuple[str, ...]
-) -> tuple[Teacher, ...]:
-    return tuple(teachers.open_teacher(folder, spec.shape, labels) for folder in folders)
+    taught = tuple(teachers.open_teacher(Path(teacher.run)) for teacher in run.info.teachers)
+    finish(run, pictures, taught)
 
 
 def finish(run: Run, pictures: Material, taught: tuple[Teacher, ...] = ()) -> None:

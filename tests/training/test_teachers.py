@@ -33,7 +33,7 @@ SHAPE = (28, 28, 1)
 def teacher(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Teacher:
     """The finished run; what it says is kept in a cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return teachers.open_teacher(finished.folder, SHAPE, finished.info.labels)
+    return teachers.open_teacher(finished.folder)
 
 
 def some(few: Splits) -> Examples:
@@ -83,10 +83,10 @@ def test_who_cannot_teach(begin: Callable[..., Run], teacher: Teacher, tmp_path:
     unfinished = begin(tmp_path / "unfinished")
     labels = teacher.run.info.labels
     with pytest.raises(DataError, match=r"is no finished training run; go on with 'fmx train --r"):
-        teachers.open_teacher(unfinished.folder, SHAPE, labels)
+        teachers.open_teacher(unfinished.folder)
     for shape, names in (((32, 32, 3), labels), (SHAPE, labels[:5])):
         with pytest.raises(DataError, match=r"teachers have to be trained on the same pictures"):
-            teachers.open_teacher(teacher.run.folder, shape, names)
+            teachers.check_fits(teacher, shape, names)
 
 
 def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Path) -> None:

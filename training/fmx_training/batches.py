@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
+import tensorflow as tf
 
 from fmx_runtime.preprocess import to_tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
     from fmx_runtime.card import InputSpec
 
-__all__ = ["Batches", "Images"]
+__all__ = ["Images", "batches"]
+
+_AHEAD = 2
+"""Batches made while the network learns the one before."""
 
 
 class Images(Protocol):
@@ -24,40 +29,43 @@ class Images(Protocol):
         """The pictures at those indices: uint8 ``(m, h, w, c)``."""
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One pass over pictures, preprocessed as on the device, with the answers wanted."""
+def batches(
+    images: Images,
+    targets: NDArray[np.float32],
+    spec: InputSpec,
+    batch_size: int,
+    order: NDArray[np.int64],
+    *,
+    weights: NDArray[np.float32] | None = None,
+) -> Any:
+    """One pass over pictures, preprocessed as on the device, with the answers wanted.
 
-    def __init__(
-        self,
-        images: Images,
-        targets: NDArray[np.float32],
-        spec: InputSpec,
-        batch_size: int,
-        order: NDArray[np.int64],
-        *,
-        weights: NDArray[np.float32] | None = None,
-    ) -> None:
-        """Batches of ``batch_size`` pictures in the given order; the last may be smaller.
+    Args:
+        images: uint8 ``(n, h, w, c)``, or a `fmx_training.augment.View`.
+        targets: float32 ``(n, classes)``, distributions.
+        spec: the network's input.
+        batch_size: at least 1; the last batch may be smaller.
+        order: int64 ``(m,)``, indices of pictures.
+        weights: float32 ``(n,)``, what each picture counts in the loss; None for 1.
 
-        Args:
-            images: uint8 ``(n, h, w, c)``, or a `fmx_training.augment.View`.
-            targets: float32 ``(n, classes)``, distributions.
-            spec: the network's input.
-            batch_size: at least 1.
-            order: int64 ``(m,)``, indices of pictures.
-            weights: float32 ``(n,)``, what each picture counts in the loss; None for 1.
-        """
-        super().__init__()
-        self._images, self._targets, self._spec = images, targets, spec
-        self._batch_size, self._order, self._weights = batch_size, order, weights
+    Returns:
+        tf.data.Dataset of float32 ``(b, h, w, c)``, ``(b, classes)``, weights ``(b,)`` if given.
+    """
+    kept = (targets,) if weights is None else (targets, weights)
 
-    @property
-    def num_batches(self) -> int:
-        """How many batches."""
-        return -(-len(self._order) // self._batch_size)
+    def generate() -> Iterator[tuple[NDArray[np.float32], ...]]:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            yield to_tensor(images[chosen], spec), *(array[chosen] for array in kept)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        """Batch ``index``: float32 ``(b, h, w, c)``, ``(b, classes)``, and weights ``(b,)``."""
-        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        batch = to_tensor(self._images[chosen], self._spec), self._targets[chosen]
-        return batch if self._weights is None else (*batch, self._weights[chosen])
+    shapes = (spec.shape, *(array.shape[1:] for array in kept))
+    signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in shapes)
+    # The thread that tunes a pipeline, as one made of a keras.utils.PyDataset is, sleeps twice as
+    # long each time, up to a minute, and at times misses that it is to stop: then the epoch does
+    # not end before it wakes.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    count = -(-len(order) // batch_size)
+    made = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    made = made.apply(tf.data.experimental.assert_cardinality(count))
+    return made.prefetch(_AHEAD).with_options(options)

@@ -63,7 +63,7 @@ def fit(
     import keras
     import tensorflow as tf
 
-    from fmx_training.batches import Batches
+    from fmx_training.batches import batches
     from fmx_training.progress import EpochBar, line
 
     info, recipe = run.info, run.info.recipe
@@ -73,7 +73,7 @@ def fit(
     model, history = checkpoint.load(run.checkpoints) or (_compiled(run, len(examples)), ())
     held_out = of_dataset(validation)
     everything = np.arange(len(held_out))
-    validation_batches = Batches(
+    validation_batches = batches(
         held_out.images, held_out.targets, info.input, _EVALUATION_BATCH, everything
     )
     for epoch in range(len(history), info.epochs):
@@ -82,13 +82,13 @@ def fit(
         view = View(examples.images, recipe.augmentation, seed)
         targets = _targets(run, examples, view, teachers, seed)
         order = np.random.default_rng([info.seed, epoch]).permutation(len(examples))
-        batches = Batches(
+        learnt = batches(
             view, targets, info.input, recipe.batch_size, order, weights=examples.weights
         )
         _seed_layers(model, info.seed, epoch)
-        with contextlib.closing(EpochBar(epoch + 1, info.epochs, batches.num_batches)) as bar:
+        with contextlib.closing(EpochBar(epoch + 1, info.epochs, int(learnt.cardinality()))) as bar:
             figures = model.fit(
-                batches,
+                learnt,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 validation_data=validation_batches,

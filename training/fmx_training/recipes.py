@@ -12,7 +12,7 @@ __all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
 
 _NONE = Augmentation()
 _CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.5)
-_PHOTOGRAPHS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25)
+_PHOTOGRAPHS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25, mix=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ RECIPES = {
         Recipe(
             name="photo",
             network="photo",
-            epochs=160,
+            epochs=100,
             batch_size=64,
             learning_rate=0.05,
             optimizer="sgd",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fmx_training.examples import Examples
     from fmx_training.run import Run
 
-__all__ = ["Teacher", "answers", "open_teacher"]
+__all__ = ["Teacher", "answers", "check_fits", "open_teacher"]
 
 _BATCH = 250
 
@@ -44,16 +44,11 @@ class Teacher:
     info: TeacherInfo
 
 
-def open_teacher(folder: Path, shape: tuple[int, int, int], labels: tuple[str, ...]) -> Teacher:
+def open_teacher(folder: Path) -> Teacher:
     """A finished run as a teacher.
 
-    Args:
-        folder: the run's.
-        shape: ``(height, width, channels)`` of the pictures that it is to answer for.
-        labels: their classes.
-
     Raises:
-        DataError: there is no run, it is not finished, or it knows other pictures or classes.
+        DataError: there is no run, or it is not finished.
     """
     run = open_run(folder)
     if not run.finished:
@@ -61,14 +56,28 @@ def open_teacher(folder: Path, shape: tuple[int, int, int], labels: tuple[str, .
             f"'{folder}' (teacher) is no finished training run; go on with "
             f"'fmx train --resume -o {folder}', or name another with --teacher"
         )
-    if run.info.input.shape != shape or run.info.labels != labels:
-        raise DataError(
-            f"'{folder}' (teacher) knows {len(run.info.labels)} classes of pictures "
-            f"{run.info.input.shape}, to be learnt are {len(labels)} of {shape}; teachers have to "
-            "be trained on the same pictures at the same size"
-        )
     sha256 = hashlib.sha256(run.model_path.read_bytes()).hexdigest()
     return Teacher(run, TeacherInfo(str(folder), sha256))
+
+
+def check_fits(teacher: Teacher, shape: tuple[int, int, int], labels: tuple[str, ...]) -> None:
+    """Refuse a teacher that cannot answer for the pictures to be learnt.
+
+    Args:
+        teacher: who is to answer.
+        shape: the pictures' ``(height, width, channels)``.
+        labels: their classes.
+
+    Raises:
+        DataError: it knows other pictures or classes.
+    """
+    known = teacher.run.info
+    if known.input.shape != shape or known.labels != labels:
+        raise DataError(
+            f"'{teacher.info.run}' (teacher) knows {len(known.labels)} classes of pictures "
+            f"{known.input.shape}, to be learnt are {len(labels)} of {shape}; teachers have to "
+            "be trained on the same pictures at the same size"
+        )
 
 
 def answers(
