@@ -41,16 +41,22 @@ def some(few: Splits) -> Examples:
     return of_dataset(few.train.take(np.arange(300), "some"))
 
 
-def test_they_answer_for_the_changed_pictures(teacher: Teacher, few: Splits) -> None:
-    """What is answered is what the network says to the very pictures of the view."""
-    examples = some(few)
-    answers = teachers.answers([teacher], examples, HOW, (3,))
+@pytest.mark.parametrize("flip", [False, True])
+def test_they_answer_for_the_changed_pictures(teacher: Teacher, few: Splits, *, flip: bool) -> None:
+    """What is answered is what the network says to the very pictures of the view.
+
+    Where pictures are mirrored, it is the mean with what it says to their mirror images.
+    """
+    examples, how = some(few), dataclasses.replace(HOW, flip=flip)
+    answers = teachers.answers([teacher], examples, how, (3,))
     model = keras.models.load_model(teacher.run.model_path, compile=False)
-    shown = View(examples.images, HOW, (3,))[np.arange(300)]
-    expected = model.predict(to_tensor(shown, teacher.run.info.input), verbose=0)
+    shown = to_tensor(View(examples.images, how, (3,))[np.arange(300)], teacher.run.info.input)
+    expected = model.predict(shown, verbose=0)
+    if flip:
+        expected = (expected + model.predict(shown[:, :, ::-1], verbose=0)) / 2
     assert np.abs(answers - expected).max() < 1e-3  # they are kept in half precision
     assert np.allclose(answers.sum(axis=1), 1)
-    other = teachers.answers([teacher], examples, HOW, (4,))
+    other = teachers.answers([teacher], examples, how, (4,))
     assert np.abs(answers - other).max() > 0.1
 
 
@@ -61,7 +67,9 @@ def test_they_are_asked_once(
     examples = some(few)
     first = teachers.answers([teacher], examples, HOW, (0,))
     asked = []
-    monkeypatch.setattr(teachers, "_ask", lambda *_: asked.append(1) or np.ones((300, 10)) / 10)
+    monkeypatch.setattr(
+        teachers, "_ask", lambda *_, **__: asked.append(1) or np.ones((300, 10)) / 10
+    )
     assert np.array_equal(teachers.answers([teacher], examples, HOW, (0,)), first)
     assert not asked
     black = dataclasses.replace(examples, images=np.zeros_like(examples.images))

@@ -78,22 +78,16 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
-        replace(
-            _EDGE,
-            name="nano",
-            network="nano",
-            weight_decay=1e-3,
-            augmentation=replace(_CLOTHES, erase=0.25),
-        ),
+        replace(_EDGE, name="nano", network="nano", weight_decay=1e-3),
         _EDGE,
         Recipe(
             name="max",
             network="max",
-            epochs=16,
+            epochs=40,
             batch_size=128,
             learning_rate=0.1,
             optimizer="sgd",
-            warmup=0.15,
+            warmup=0.1,
             weight_decay=5e-3,
             augmentation=_CLOTHES,
         ),

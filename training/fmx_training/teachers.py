@@ -112,7 +112,8 @@ def _answers_of(
         / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
     )
     if not path.exists():
-        asked = _ask(_network(teacher), teacher.run, View(examples.images, how, seed))
+        view = View(examples.images, how, seed)
+        asked = _ask(_network(teacher), teacher.run, view, mirrored=how.flip)
         make_folder(path.parent)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, asked.astype(np.float16))
@@ -127,10 +128,17 @@ def _network(teacher: Teacher) -> Any:
     return keras.models.load_model(teacher.run.model_path, compile=False)
 
 
-def _ask(model: Any, run: Run, view: View) -> NDArray[np.float32]:
+def _ask(model: Any, run: Run, view: View, *, mirrored: bool) -> NDArray[np.float32]:
+    """The network's answers; in the mean with those to the mirrored pictures, if it knows them."""
     import tensorflow as tf
 
-    infer = tf.function(lambda pictures: model(pictures, training=False), reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def infer(pictures: Any) -> Any:
+        answers = model(pictures, training=False)
+        if not mirrored:
+            return answers
+        return (answers + model(pictures[:, :, ::-1], training=False)) / 2
+
     starts = range(0, len(view), _BATCH)
     batches = (np.arange(start, min(start + _BATCH, len(view))) for start in starts)
     return np.concatenate(
