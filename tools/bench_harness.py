@@ -83,7 +83,7 @@ def _run(files: Sequence[Path]) -> Result:
 def _document(overhead: tuple[float, float, float], results: Sequence[Result]) -> str:
     machine = describe()
     every = [Analysis(result, result.runs[0]) for result in results]
-    names = [title(variant) for variant in every[0].variants]
+    names = [title(variant, every[0].run) for variant in every[0].variants]
     medians = [[one.latency_us(variant, 50) for variant in one.variants] for one in every]
     rows, worst = [], 0.0
     for index, name in enumerate(names):

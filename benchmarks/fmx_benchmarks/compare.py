@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fmx_benchmarks.analysis import Analysis
 from fmx_benchmarks.metrics import METRICS, Side, change, value
-from fmx_benchmarks.table import failures, title
+from fmx_benchmarks.table import failures, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ def _models(result: Result, doubles: set[str]) -> dict[str, Side]:
 
 
 def _kind(run: Run, variant: Variant) -> str:
-    return title(variant) + _on(run.place)
+    return kind(variant) + _on(run.place)
 
 
 def _on(place: str) -> str:
@@ -148,7 +148,7 @@ def _obstacle(metric: str, old: Side, new: Side) -> str | None:
     batches = [max(side.analysis.run.settings.batches, default=0) for side in (old, new)]
     if metric == "throughput" and batches[0] != batches[1]:
         return f"throughput is not compared: batches of {batches[0]}, now of {batches[1]}"
-    references = [title(side.analysis.reference) for side in (old, new)]
+    references = [kind(side.analysis.reference) for side in (old, new)]
     if metric == "agreement" and references[0] != references[1]:
         return f"agreement is not compared: it was with {references[0]}, now {references[1]}"
     return None

@@ -81,7 +81,7 @@ def tradeoff_svg(analysis: Analysis) -> str:
             area = 40 + 260 * variant.size_bytes / largest
             axes.scatter(*point, s=area, color=colour, alpha=pale, zorder=3)
             axes.annotate(
-                f"{title(variant)}\n{variant.size_bytes / 1e3:,.0f} KB",
+                f"{title(variant, analysis.run)}\n{variant.size_bytes / 1e3:,.0f} KB",
                 point,
                 xytext=(0, offset),
                 textcoords="offset points",
@@ -133,7 +133,7 @@ def latency_svg(analysis: Analysis) -> str:
             _spread(
                 axes, row, variant, edges, [analysis.latency_us(variant, p) for p in (50, 90, 99)]
             )
-        axes.set_yticks(range(len(variants)), [title(one) for one in variants])
+        axes.set_yticks(range(len(variants)), [title(one, analysis.run) for one in variants])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_ylim(len(variants) - 0.45, -0.85)

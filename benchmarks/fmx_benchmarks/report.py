@@ -189,7 +189,9 @@ def html(result: Result, images: NDArray[np.uint8]) -> str:
 
 def _side_by_side(every: Sequence[Analysis]) -> list[tuple[str, list[str]]]:
     """For each kind of model its name, and its median time and speed on each machine."""
-    names = dict.fromkeys(table.title(one) for analysis in every for one in analysis.variants)
+    names = dict.fromkeys(
+        table.title(one, analysis.run) for analysis in every for one in analysis.variants
+    )
     rows = {name: [""] * len(every) for name in names}
     p50 = [column.heading for column in table.COLUMNS].index("p50")
     speed = [column.heading for column in table.COLUMNS].index("speed")

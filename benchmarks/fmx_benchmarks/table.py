@@ -29,6 +29,7 @@ __all__ = [
     "build",
     "failures",
     "headline",
+    "kind",
     "name_of",
     "notes",
     "peer_rows",
@@ -102,9 +103,15 @@ COLUMNS = (
 )
 
 
-def title(variant: Variant) -> str:
+def kind(variant: Variant) -> str:
     """For example ``TFLite int8``."""
     return f"{_TITLES[variant.format]} {variant.precision}"
+
+
+def title(variant: Variant, run: Run) -> str:
+    """The model's kind; with its file's name where the run has several of that kind."""
+    alike = sum(kind(one) == kind(variant) for one in run.variants)
+    return kind(variant) if alike == 1 else f"{kind(variant)} {variant.name}"
 
 
 def name_of(run: Run) -> str:
@@ -123,7 +130,7 @@ def _row(analysis: Analysis, variant: Variant) -> tuple[str, ...]:
     difference = analysis.difference(variant)
     work, share = analysis.macs_per_s(variant), analysis.peak_share(variant)
     return (
-        title(variant),
+        title(variant, analysis.run),
         f"{100 * accuracy.value:.2f} ({_interval(accuracy.interval)})",
         "reference"
         if is_reference
@@ -166,11 +173,14 @@ def headline(analysis: Analysis) -> tuple[str, ...]:
         if variant.precision != "int8" or baseline is None:
             continue
         difference = analysis.difference(variant)
+        own, other, reference = (
+            title(one, analysis.run) for one in (variant, baseline, analysis.reference)
+        )
         sentences.append(
-            f"{title(variant)} is {_speed(analysis, variant).replace('x', ' times', 1)} as fast as "
-            f"{title(baseline)}, {baseline.size_bytes / variant.size_bytes:.1f} times smaller, and "
+            f"{own} is {_speed(analysis, variant).replace('x', ' times', 1)} as fast as {other}, "
+            f"{baseline.size_bytes / variant.size_bytes:.1f} times smaller, and "
             f"gets {100 * analysis.accuracy(variant).value:.2f} % of the pictures right: "
-            f"{_signed(100 * difference.value)} points against {title(analysis.reference)} "
+            f"{_signed(100 * difference.value)} points against {reference} "
             f"({_interval(difference.interval, signed=True)}; "
             f"p = {_p_value(difference.p_value)})."
         )
@@ -216,7 +226,7 @@ def _warnings(analysis: Analysis) -> Iterable[str]:
         medians = medians_us(variant)
         if max(medians) > _WIDE_SPREAD * min(medians):
             yield (
-                f"{title(variant)}: the slowest round's median was "
+                f"{title(variant, analysis.run)}: the slowest round's median was "
                 f"{max(medians) / min(medians):.1f} times the fastest one's; measure again on a "
                 "quiet machine before you quote its times."
             )
@@ -243,7 +253,9 @@ def same_answers(result: Result) -> tuple[str, ...]:
             pairs = zip(variant.answers, twin.answers, strict=True)
             differing = sum(there != ours for there, ours in pairs)
             words = f"{differing:,} of {len(result.labels):,}" if differing else "none"
-            told.append(f"{title(variant)} on {run.place}: {words} of the labels differ from here.")
+            told.append(
+                f"{title(variant, run)} on {run.place}: {words} of the labels differ from here."
+            )
     return tuple(told)
 
 
@@ -253,7 +265,7 @@ PEER_HEADINGS = ("model", "tool", "what is timed", "theirs, µs", "ours, µs", "
 
 def peer_rows(run: Run) -> tuple[tuple[str, ...], ...]:
     """Others' tools beside ours, see `PEER_HEADINGS`."""
-    titles = {variant.name: title(variant) for variant in run.variants}
+    titles = {variant.name: title(variant, run) for variant in run.variants}
     found = []
     for one in run.peers:
         pairs = zip(one.theirs_us, one.ours_us, strict=True)

@@ -75,6 +75,17 @@ def test_the_headline_tells_of_each_int8_file(analysis: Analysis) -> None:
     assert table.headline(Analysis(analysis.result, run)) == ()
 
 
+def test_several_of_a_kind_are_told_apart(analysis: Analysis) -> None:
+    """Where a kind alone does not say which file is meant, its name does."""
+    run = analysis.run
+    twin = dataclasses.replace(run.variants[3], name="other.int8.tflite")
+    several = dataclasses.replace(run, variants=(*run.variants, twin))
+    names = [row[0] for row in table.rows(Analysis(analysis.result, several))]
+    assert names[3] == f"TFLite int8 {run.variants[3].name}"
+    assert names[-1] == "TFLite int8 other.int8.tflite"
+    assert names[:3] == [row[0] for row in table.rows(analysis)][:3]
+
+
 def _noted(analysis: Analysis, **changes: object) -> str:
     run = dataclasses.replace(analysis.run, **changes)  # type: ignore[arg-type]
     return "\n".join(table.notes(Analysis(analysis.result, run)))
