@@ -1,15 +1,12 @@
 """``fmx-run``: pictures in, labels and scores out; or models in, and what they are and can do out.
 
-Exit codes: 0 all answered, 1 some pictures failed, 2 usage, 3 a model or its interpreter; 130 and
-143 for Ctrl-C and SIGTERM, but 0 where they are how the work ends: with ``--watch`` and
-``--camera``.
-
 Whatever takes time to import is imported where it is used, so that Ctrl-C meets ``main``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import sys
@@ -125,22 +122,23 @@ def _complain(message: object) -> None:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What is asked for; wrong usage ends the process."""
-    if (sys.argv[1:] if arguments is None else arguments)[:1] == ["bench"]:
-        return _bench_options(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["bench"]:
+        return _bench_options(given[1:])
     parser = _parser()
-    options = parser.parse_intermixed_args(arguments)
+    options = parser.parse_intermixed_args(given)
     if problem := _problem(options):
         parser.error(problem)
     return options
 
 
-def _bench_options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _bench_options(arguments: Sequence[str]) -> argparse.Namespace:
     import argparse
 
     from fmx_runtime.bench.command import parser
 
     usual = argparse.Namespace(watch=None, camera=None, bench=True)
-    return parser().parse_args((sys.argv[1:] if arguments is None else arguments)[1:], usual)
+    return parser().parse_args(arguments, usual)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,13 +147,10 @@ def _parser() -> argparse.ArgumentParser:
 
     from fmx_runtime.backend import BackendName
 
-    def formatter(prog: str) -> argparse.HelpFormatter:
-        # the terminal's own width would be asked of a module that takes 2 ms to import, each time
-        return argparse.HelpFormatter(prog, width=80)
-
     parser = argparse.ArgumentParser(
         prog="fmx-run",
-        formatter_class=formatter,
+        # the terminal's own width would be asked of a module that takes 2 ms to import, each time
+        formatter_class=functools.partial(argparse.HelpFormatter, width=80),
         usage="%(prog)s [option ...] PICTURE [PICTURE ...]\n"
         "       %(prog)s [option ...] --watch DIR | --camera SOURCE\n"
         "       %(prog)s [option ...] --self-test | --info [MODEL ...]\n"

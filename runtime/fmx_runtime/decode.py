@@ -68,14 +68,15 @@ _FORMATS = (
 )
 _SAVE_AS = "save it as PNG, JPEG, WebP, GIF, BMP, TIFF or PPM"
 
+_T = Image.Transpose
 _TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: _T.FLIP_LEFT_RIGHT,
+    3: _T.ROTATE_180,
+    4: _T.FLIP_TOP_BOTTOM,
+    5: _T.TRANSPOSE,
+    6: _T.ROTATE_270,
+    7: _T.TRANSVERSE,
+    8: _T.ROTATE_90,
 }
 
 # Pillow knows one way from each of these
@@ -246,7 +247,7 @@ def _opened(content: bytes, mode: str, detail: int | None) -> Any:
 
 
 def _form(content: bytes) -> str:
-    """Which of the formats that are opened a file has."""
+    """A file's format."""
     for magic, form in _FORMATS:
         if magic.match(content):
             return form

@@ -51,14 +51,7 @@ _STEPS = 256  # what interpreters round probabilities to in eight bits
 class Findings:
     """What a model takes and gives, one picture at a time.
 
-    Attributes:
-        height: pixels.
-        width: pixels.
-        channels: 1 or 3, in the last place.
-        dtype: of the input tensor.
-        classes: how many numbers it answers with.
-        probabilities: whether the answers were between 0 and 1 and summed to 1, as far as rounding
-            to eight bits lets them.
+    The input tensor is ``(1, height, width, channels)`` and of ``dtype``.
     """
 
     height: int
@@ -67,6 +60,7 @@ class Findings:
     dtype: Literal["float32", "uint8"]
     classes: int
     probabilities: bool
+    """Whether the answers were between 0 and 1 and summed to 1, but for rounding to eight bits."""
 
 
 def probe(content: bytes, *, backend: BackendName | None, threads: int) -> Findings:

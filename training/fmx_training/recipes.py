@@ -83,7 +83,7 @@ RECIPES = {
         Recipe(
             name="max",
             network="max",
-            epochs=40,
+            epochs=30,
             batch_size=128,
             learning_rate=0.1,
             optimizer="sgd",
