@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from fmx_training.run import Run
 
 
+if "FMX_PREPARED" not in os.environ:
+    from fmx_cli import memory
+
+    memory.keep_freed()  # as fmx train does: networks are trained in this process
+
 _UNTIMED = ("training", "export")
 """Folders of tests that do not mind what else the machine does; they come first."""
 

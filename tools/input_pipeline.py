@@ -8,12 +8,14 @@ Both alone, one after the other, in turns; medians over rounds of a hundred batc
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
 
 import numpy as np
 
+from fmx_cli import memory
 from fmx_training import fashion_mnist, recipes
 from fmx_training import run as runs
 from fmx_training.augment import View
@@ -24,6 +26,8 @@ _ROUNDS, _BATCHES = 5, 100
 
 def main(name: str) -> None:
     """Measure and print."""
+    memory.keep_freed()  # as fmx train does, like the next line
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
 
     from fmx_training.batches import batches

@@ -5,7 +5,7 @@
 Times are against the float file that is named, in turns; PHOTOS is a folder of photographs of
 clothes, one folder for each kind, on which nothing was trained. Wants a quiet machine.
 """
-# ruff: noqa: E501, INP001, T201 (a program that writes pages)
+# ruff: noqa: INP001, T201 (a program that writes pages)
 
 from __future__ import annotations
 
@@ -126,9 +126,10 @@ def _card(
         for index, label in enumerate(card.labels)
     )
     pairs = "\n".join(f"- {in_words(pair)}" for pair in confused_pairs(evaluation, card.labels))
-    taught = len(info.get("teachers", []))
-    command = f"fmx train --recipe {name}" + " --photos PHOTOS/train" * ("photo" in info["data"])
-    command += " --teacher MAX" * taught + f" --seed {first.seed}"
+    command = f"fmx train --recipe {name} --seed {first.seed}"
+    command += f" --epochs {info['epochs']}" * (info["epochs"] != info["recipe"]["epochs"])
+    command += " --photos PHOTOS/train" * ("photo" in info["data"])
+    command += "".join(f" --teacher {teacher['run']}" for teacher in info["teachers"])
     return f"""# {name}: model card
 
 {name} {PURPOSES[name]}.
@@ -159,8 +160,8 @@ not read before a training is over, and calibration takes training pictures.
 fmx export --int8 RUN
 ```
 
-{info["epochs"]} epochs{", MAX being a run of `max`" * bool(taught)}; each folder has the settings (run.json), the
-history of its epochs (history.json) and its metrics.
+{info["epochs"]} epochs; each folder has the settings (run.json), the history of its epochs
+(history.json) and its metrics.
 
 | seed | test accuracy, int8 | size | folder |
 | --- | ---: | ---: | --- |

@@ -44,6 +44,8 @@ DataDir = Annotated[
 def main() -> None:
     """Run the command; an explained failure is one line on stderr and its own exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # which TensorFlow takes of itself only where there is AVX-512: a quarter less time to train
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may not know a label's letters

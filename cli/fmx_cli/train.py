@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmx_cli import material, tensorflow_process
+from fmx_cli import material, memory
 from fmx_cli.terminal import bold, note, out
 from fmx_runtime.errors import DataError
 from fmx_runtime.quiet import native_stderr_silenced
@@ -186,7 +186,7 @@ def finish(run: Run, pictures: Material, taught: tuple[Teacher, ...] = ()) -> No
         f"training {info.backbone or info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "
         f"on {len(examples):,} pictures of {examples.name}; run folder {run.folder}"
     )
-    tensorflow_process.set_up()
+    memory.keep_freed()
     try:
         with native_stderr_silenced():
             from fmx_training.train import train

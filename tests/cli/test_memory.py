@@ -10,9 +10,9 @@ import pytest
 STEPS = """
 import resource
 import numpy as np
-from fmx_cli import tensorflow_process
-if {set_up}:
-    tensorflow_process.set_up()
+from fmx_cli import memory
+if {kept}:
+    memory.keep_freed()
 def step():
     tensors = [np.ones(1 << 18, np.float32) for _ in range(64)]
 for _ in range(4):
@@ -28,15 +28,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_freed_memory_is_used_again() -> None:
     """What a step frees, the next one has at once, where the kernel had to give it anew."""
     faults = {
-        set_up: int(
+        kept: int(
             subprocess.run(
-                [sys.executable, "-c", STEPS.format(set_up=set_up)],
+                [sys.executable, "-c", STEPS.format(kept=kept)],
                 check=True,
                 capture_output=True,
                 text=True,
             ).stdout
         )
-        for set_up in (False, True)
+        for kept in (False, True)
     }
     assert faults[True] < 100
     assert faults[False] > 10 * faults[True]
