@@ -40,6 +40,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def quick_int8() -> None:
+    """Skips what is only so on processors that have instructions for products of int8."""
+    from fmx_runtime.bench import machine
+
+    if not machine.describe().int8_instructions:
+        pytest.skip("this processor has no instructions for products of int8, which gains by them")
+
+
+@pytest.fixture(scope="session")
 def prepared_folder() -> Path | None:
     """What was made on another machine for the tests on this one, if it was."""
     given = os.environ.get("FMX_PREPARED")

@@ -85,9 +85,10 @@ def _speeds(float_file: Path, files: Mapping[str, Path]) -> dict[str, str]:
         command = [Path(sys.executable).with_name("fmx"), "bench", float_file, *files.values()]
         subprocess.run([*command, "-o", name], check=True, stdout=subprocess.DEVNULL)
         result = Result.from_json(Path(name, "result.json").read_text("utf-8"))
-    analysis = Analysis(result, result.runs[0])
+    analysis, machine = Analysis(result, result.runs[0]), result.runs[0].machine
     variants = {variant.name: variant for variant in analysis.variants}
     reference = variants.pop(float_file.name)
+    instructions = ", ".join(machine.int8_instructions) or "no int8 instructions"
     words = {}
     for name, variant in variants.items():
         own, other = (analysis.latency_us(one, 50) for one in (variant, reference))
@@ -95,7 +96,7 @@ def _speeds(float_file: Path, files: Mapping[str, Path]) -> dict[str, str]:
         words[name] = (
             f"{own:.1f} µs, where `{float_file.name}` takes {other:.1f} µs: "
             f"{speed.value:.2f} times as fast ({speed.low:.2f} to {speed.high:.2f}; "
-            f"{result.runs[0].machine.processor}, one thread)"
+            f"{machine.processor}, {instructions}, one thread)"
         )
     return words
 

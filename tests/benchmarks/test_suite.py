@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,10 +53,9 @@ def test_accuracy_is_the_trained_ones(analysis: Analysis, finished: Run) -> None
     assert low - 0.04 < trained < high + 0.04
 
 
+@pytest.mark.usefixtures("quick_int8")
 def test_int8_is_faster(analysis: Analysis) -> None:
     """Both int8 files answer faster than the float file of their format, beyond noise."""
-    if platform.machine() != "x86_64":
-        pytest.skip("how much int8 gains is stated for x86-64")
     for variant in analysis.variants:
         baseline = analysis.baseline(variant)
         if variant.precision == "int8":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fmx_cli.speed import against_float
 from fmx_export.manifest import Manifest
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from fmx_training.dataset import Splits
 
 
+@pytest.mark.usefixtures("quick_int8")
 def test_int8_is_faster(exported: Path, few: Splits) -> None:
     """Each int8 file is faster than the float32 file of its format, which has no speed itself."""
     speeds = against_float(Manifest.read(exported).files, exported, few.test.images[:10])
