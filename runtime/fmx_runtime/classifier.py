@@ -34,7 +34,7 @@ class Prediction(NamedTuple):
     score: float
 
 
-# half the time of calling the type, which counts where an answer takes 15 microseconds
+# half the time of calling the type
 _prediction: Callable[[tuple[str, float]], Prediction] = functools.partial(
     tuple.__new__, Prediction
 )

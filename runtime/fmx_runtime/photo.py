@@ -192,7 +192,7 @@ def _agreed(evidence: Numbers, ties: list[Tie]) -> Numbers:
     """Belief, 0 to 64, after each pixel has heard its neighbours a few times."""
     own = evidence.ravel().astype(np.int16) + _CERTAIN
     belief = (own >> 1).clip(0, _CERTAIN)
-    # in one dimension and 16 bits, which add faster; eight neighbours' 64 * 32 fit in
+    # one dimension and 16 bits add faster; eight neighbours' 64 * 32 fit in
     for _ in range(_TALKS):
         leaning = belief - _CERTAIN // 2
         heard = np.zeros_like(own)
@@ -206,7 +206,7 @@ def _agreed(evidence: Numbers, ties: list[Tie]) -> Numbers:
 def _way_in(small: Image.Image, inside: Numbers) -> Numbers:
     """Evidence by the colour steps on the smoothest way in from the ground at the border.
 
-    Over every other pixel: a quarter of the time, and the same garments.
+    Over every other pixel, for speed.
     """
     colours = _medians(np.asarray(small.convert("YCbCr"))).astype(np.int32)
     shape = colours.shape[1:]

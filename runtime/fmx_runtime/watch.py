@@ -26,7 +26,7 @@ _REST_SECONDS = 2.0  # unchanged for that long, a file whose writer was not seen
 _LOOK_SECONDS = 1.0  # how often such files, and the folder itself, are looked at
 _BURST = 256  # events without a pause: there may have been more than the kernel keeps
 
-_UNHEARD = logging.NullHandler()  # watchdog's remarks
+_UNHEARD = logging.NullHandler()  # watchdog talks
 
 
 def new_pictures(folder: Path) -> Iterator[Path]:

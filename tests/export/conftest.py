@@ -177,8 +177,10 @@ def ask_onnx() -> Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]
     """What onnxruntime says to tensors one by one: ``ask_onnx(model, tensors)``."""
 
     def ask(model: onnx.ModelProto, tensors: NDArray[Any]) -> NDArray[np.float32]:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", "1")  # as fmx_runtime does
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         name = session.get_inputs()[0].name
         rows = [session.run(None, {name: tensors[i : i + 1]})[0][0] for i in range(len(tensors))]

@@ -220,3 +220,35 @@ def test_models_that_an_interpreter_refuses(exported: Path, capfd: pytest.Captur
             open_backend(content, backend=None, threads=1)
         assert "\n" not in str(error.value)
     assert capfd.readouterr().out == ""
+
+
+def test_large_products_of_int8_add_up() -> None:
+    """Bytes of 255 times weights of 127, by pairs more than 16 bits hold, give their exact sum.
+
+    x86 processors without VNNI add such pairs up in 16 bits, and cut them off there.
+    """
+    names = ("scale", "zero_byte", "weights", "zero", "sums")
+    arrays = (
+        np.array(1, np.float32),
+        np.array(0, np.uint8),
+        np.full((64, 8), 127, np.int8),
+        np.array(0, np.int8),
+        np.array(64 * 127, np.float32),
+    )
+    multiplied = helper.make_node(
+        "QLinearMatMul",
+        ["a", "scale", "zero_byte", "weights", "scale", "zero", "sums", "zero_byte"],
+        ["rounded"],
+    )
+    scaled = helper.make_node("DequantizeLinear", ["rounded", "sums", "zero_byte"], ["answer"])
+    graph = helper.make_graph(
+        [multiplied, scaled],
+        "sums",
+        [helper.make_tensor_value_info("a", TensorProto.UINT8, [1, 64])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, 8])],
+        [onnx.numpy_helper.from_array(a, name) for name, a in zip(names, arrays, strict=True)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    opened = open_backend(model.SerializeToString(), backend=None, threads=1)
+    answer = opened.run(np.full((1, 64), 255, np.uint8))
+    assert np.unique(answer).tolist() == [255 * 64 * 127]
