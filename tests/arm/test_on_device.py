@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.timeout(1800)  # an emulator is slow, and slower beside other tests
+
 ROOT = Path(__file__).parents[2]
 DEVICE = "tests/arm/device"
 OLD = [f"{DEVICE}/test_{name}.py" for name in ("old_interpreter", "same_pixels")]

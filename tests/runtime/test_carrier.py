@@ -129,10 +129,10 @@ def test_a_compressed_card_is_not_unpacked(exported: Path) -> None:
 )
 def test_fields_without_an_end(tail: bytes) -> None:
     """A number of millions of bytes, and millions of fields, are given up soon."""
-    start = time.monotonic()
+    start = time.process_time()  # whatever else the machine does
     with pytest.raises(ModelFileError, match="is damaged: its model card cannot be read"):
         read_card(b"\x08\x08" + tail)
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -61,11 +61,7 @@ RED, BLACK, WHITE = (190, 40, 50), (25, 25, 28), (235, 235, 230)
 WOOD, CARPET, LAWN = (170, 120, 70), (150, 150, 155), (70, 120, 50)
 
 
-@given(
-    picture=npst.arrays(
-        np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3)), fill=st.nothing()
-    )
-)
+@given(picture=npst.arrays(np.uint8, st.tuples(st.integers(1, 70), st.integers(1, 70), st.just(3))))
 @example(picture=np.zeros((1, 1, 3), np.uint8))
 @example(picture=np.full((1, 4000, 3), 128, np.uint8))
 @example(picture=np.full((4000, 3, 3), 255, np.uint8))
