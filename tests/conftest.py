@@ -8,6 +8,7 @@ is imported before it is needed.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import pytest
 from fmx_training.dataset import Dataset, Splits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from fmx_export.bundle import Source
     from fmx_training import fashion_mnist
@@ -30,13 +31,32 @@ if "FMX_PREPARED" not in os.environ:
 
     memory.keep_freed()  # as fmx train does: networks are trained in this process
 
-_UNTIMED = ("training", "export")
-"""Folders of tests that do not mind what else the machine does; they come first."""
+_TIMED = {"benchmarks", "bench", "runtime", "test_bench", "test_speed", "test_start_up"}
+"""Folders and modules of tests that measure times: they come last, and nothing runs beside them."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let whatever runs beside the beginning of the tests be over when times are measured."""
-    items.sort(key=lambda item: item.path.parent.name not in _UNTIMED)
+def _timed(item: pytest.Item) -> bool:
+    return not _TIMED.isdisjoint((item.path.parent.name, item.path.stem))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the tests, a module stays with one of them, and so do all timed tests."""
+    items.sort(key=_timed)
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            group = "timed" if _timed(item) else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a timed test wait for what runs beside it: other tests, and all that locks this file."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with Path(__file__).open("rb") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX if _timed(item) else fcntl.LOCK_SH)
+        return (yield)
 
 
 @pytest.fixture(scope="session")
