@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a timed test wait for what runs beside it: other tests, and all that locks this file."""
+    """Let a timed test wait until the other workers have ended theirs."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
     with Path(__file__).open("rb") as turn:
