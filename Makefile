@@ -39,7 +39,7 @@ demo: $(READY)
 	$(BIN)/fmx demo $(if $(FULL),--full)
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-arm64 test-armhf: test-%: $(READY)
 	tools/emulated-python.sh $* build/$*

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 if "FMX_PREPARED" not in os.environ:
     from fmx_cli import memory
 
-    memory.keep_freed()  # as fmx train does: networks are trained in this process
+    # as fmx train does: networks are trained in this process, and others have to equal them
+    memory.keep_freed()
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _TIMED = {"benchmarks", "bench", "runtime", "test_bench", "test_speed", "test_start_up"}
 """Folders and modules of tests that measure times: they come last, and nothing runs beside them."""
@@ -39,19 +41,14 @@ def _timed(item: pytest.Item) -> bool:
     return not _TIMED.isdisjoint((item.path.parent.name, item.path.stem))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where workers share the tests, a module stays with one of them, and so do all timed tests."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put timed tests last, when what was begun beside the tests may be over."""
     items.sort(key=_timed)
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            group = "timed" if _timed(item) else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a timed test wait until the other workers have ended theirs."""
+    """Let no other worker run a test beside a timed one."""
     if not hasattr(item.config, "workerinput"):
         return (yield)
     with Path(__file__).open("rb") as turn:
