@@ -138,7 +138,7 @@ def _card(
         for index, label in enumerate(card.labels)
     )
     epochs, planned = info["epochs"], info["recipe"]["epochs"]
-    share = f" of the recipe's {planned}" * (epochs != planned)
+    part = f" of the recipe's {planned}" * (epochs != planned)
     pairs = "\n".join(f"- {in_words(pair)}" for pair in confused_pairs(evaluation, card.labels))
     command = f"fmx train --recipe {name} --seed {first.seed}"
     command += f" --epochs {epochs}" * (epochs != planned)
@@ -174,7 +174,7 @@ not read before a training is over, and calibration takes training pictures.
 fmx export --int8 RUN
 ```
 
-{epochs}{share} epochs; each folder has the settings (run.json), the history of its epochs
+{epochs}{part} epochs; each folder has the settings (run.json), the history of its epochs
 (history.json) and its metrics.
 
 | seed | test accuracy, int8 | size | folder |
