@@ -4,8 +4,7 @@ There it lies on black, trimmed, and dark cloth is bright. In a photograph it is
 ground by which colours are found in the middle rather than at the border, by how many colour steps
 lie on the way in, and by that neighbours alike in colour belong together.
 
-Everything is integer arithmetic on a small copy: the same bits on every machine, for one version of
-Pillow.
+Whole numbers and a small copy: the same bits on every machine, for one version of Pillow.
 """
 
 from __future__ import annotations
@@ -13,24 +12,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from PIL import Image, ImageChops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import EllipsisType
 
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
     Mask = NDArray[np.bool_]
     Numbers = NDArray[np.int32]
-    Tie = tuple[int, NDArray[np.int16]]
+    Part = tuple[EllipsisType, slice, slice]
+    Places = NDArray[np.intp]
 
 __all__ = ["frame_garment", "is_photograph"]
 
 _SIDE = 80  # longest side of the copy that is looked at, pixels
 _MOST_SIDE = 256  # larger pictures are shrunk by a whole factor, to no less than this
 _FLAT = 16  # so far from black or white may a drawn ground be, after a JPEG file too
-_FAINTEST = 40  # of the result's garment: white cloth must not vanish on black
+_VISIBLE = [max(40, value) for value in range(256)] * 3  # white cloth must not vanish on black
 
 # Evidence for the garment is a logarithm of odds, in 1/16 of a bit; belief in it goes from 0 to 64.
 _CERTAIN = 64
@@ -40,6 +41,8 @@ _MIDDLE, _OUTWARD = 40, 90  # evidence in the middle; what it loses on the way t
 _LEAST_STEP = 6  # smaller differences between neighbours are shades, not edges
 _LOOKS, _MORE_LOOKS, _TALKS = 2, 3, 6
 _BINS = 16  # of each of three channels
+_LIKENESS = 2 * np.eye(_BINS) + np.eye(_BINS, k=1) + np.eye(_BINS, k=-1)  # of bins to each other
+_LIKENESS[[0, -1], [0, -1]] = 3
 _FAR = 1 << 20
 
 
@@ -79,7 +82,7 @@ def frame_garment(image: Image.Image) -> Image.Image:
     near = left * width // across, top * height // down
     box = (*near, -(-right * width // across), -(-bottom * height // down))
     alpha = alpha.resize(image.size).crop(box)
-    negative = ImageChops.invert(image.crop(box)).point([max(_FAINTEST, v) for v in range(256)] * 3)
+    negative = ImageChops.invert(image.crop(box)).point(_VISIBLE)
     return Image.composite(negative, Image.new("RGB", alpha.size), alpha)
 
 
@@ -94,7 +97,7 @@ def _garment(small: Image.Image) -> Mask:
 
     A guess gives models of the colours inside and outside, these give a better guess, and so on.
     """
-    colours, ties = _binned(small), list(_ties(small))
+    colours, ties = _binned(small), _ties(small)
     middle = np.maximum(_MIDDLE - _off_centre(colours.shape) * _OUTWARD // _CERTAIN, -_MIDDLE)
     inside, outside = np.clip(middle, 0, _CERTAIN), np.clip(-middle, 0, _CERTAIN)
     outside[_rim(colours.shape, _SIDE // 24)] = _CERTAIN
@@ -123,11 +126,11 @@ def _rim(shape: tuple[int, ...], width: int) -> Mask:
     return rim
 
 
-def _binned(small: Image.Image) -> Numbers:
+def _binned(small: Image.Image) -> Places:
     """Each pixel's colour as one of 16 x 16 x 16; hue and saturation finer than brightness."""
     brightness, blue, red = _planes(small.convert("YCbCr"))
     blue, red = (np.clip((channel - 64) // 8, 0, _BINS - 1) for channel in (blue, red))
-    bins: Numbers = (brightness // 16 * _BINS + blue) * _BINS + red
+    bins: Places = ((brightness // 16 * _BINS + blue) * _BINS + red).astype(np.intp)
     return bins
 
 
@@ -136,23 +139,20 @@ def _planes(image: Image.Image) -> Numbers:
     return np.asarray(image).transpose(2, 0, 1).astype(np.int32, order="C")
 
 
-def _by_colour(colours: Numbers, inside: Numbers, outside: Numbers) -> Numbers:
+def _by_colour(colours: Places, inside: Numbers, outside: Numbers) -> Numbers:
     """Evidence by how much commoner a pixel's colour is inside than outside."""
-    ratio = _log(_shares(colours, inside)) - _log(_shares(colours, outside))
+    found = np.flatnonzero(np.bincount(colours.ravel()))
+    ratio = np.zeros(_BINS**3, np.int32)
+    ratio[found] = _log(_shares(colours, inside, found)) - _log(_shares(colours, outside, found))
     return ratio.clip(-_MOST_EVIDENCE, _MOST_EVIDENCE)[colours]
 
 
-def _shares(colours: Numbers, weights: Numbers) -> NDArray[np.int64]:
-    """Each colour's share, in millionths; similar colours count a little; none is impossible."""
-    # an index is shorter on 32-bit machines
-    counts = np.bincount(colours.ravel().astype(np.intp), weights.ravel(), _BINS**3)
-    cube = counts.astype(np.int64).reshape(_BINS, _BINS, _BINS)
-    bins = np.arange(_BINS)
-    for axis in range(3):
-        before, after = (cube.take(bins + step, axis, mode="clip") for step in (-1, 1))
-        cube = before + 2 * cube + after
-    shares: NDArray[np.int64] = cube.ravel() * 1_000_000 // max(1, int(cube.sum())) + 24
-    return shares
+def _shares(colours: Places, weights: Numbers, found: Places) -> NDArray[np.int64]:
+    """Found colours' shares, in millionths; similar colours count a little; none is impossible."""
+    counts = np.bincount(colours.ravel(), weights.ravel(), _BINS**3)
+    cube = (_LIKENESS @ counts.reshape(_BINS, -1)).reshape(-1, _BINS) @ _LIKENESS
+    cube = (_LIKENESS @ cube.reshape(_BINS, _BINS, _BINS)).ravel()  # exact: whole numbers
+    return cube[found].astype(np.int64) * 1_000_000 // max(1, int(cube.sum())) + 24
 
 
 def _log(numbers: NDArray[np.int64]) -> Numbers:
@@ -161,71 +161,61 @@ def _log(numbers: NDArray[np.int64]) -> Numbers:
     return exponent.astype(np.int32) * 16 + (mantissa * 32).astype(np.int32)
 
 
-def _ties(small: Image.Image) -> Iterator[Tie]:
-    """How alike each pixel and half its neighbours are: their distance in memory, and 0 to 64.
+def _ties(small: Image.Image) -> NDArray[np.int16]:
+    """How alike each pixel and its eight neighbours are, 0 to 64: int16 ``(3, 3, h * w)``.
 
-    The latter for this picture, int16 ``(h * w,)`` by the first of the two; 0 between rows' ends.
+    0 for itself and beyond the border.
     """
     colours = _planes(small)
-    height, width = colours.shape[1:]
     steps = ((0, 1), (1, 0), (1, 1), (1, -1))
-    squares = [
-        sum(((plane[near] - plane[far]) ** 2 for plane in colours), np.int32(0))
-        for near, far in (_neighbours(down, across) for down, across in steps)
-    ]
+    pairs = [_neighbours(*step) for step in steps]
+    squares = [((colours[near] - colours[far]) ** 2).sum(0) for near, far in pairs]
     usual = max(16, sum(int(s.sum()) for s in squares) // max(1, sum(s.size for s in squares)))
-    for (down, across), square in zip(steps, squares, strict=True):
-        if square.size:  # not in a picture of one row or one column
-            tie = np.zeros((height, width), np.int16)
-            tie[_neighbours(down, across)[0]] = _CERTAIN * usual // (usual + 2 * square)
-            yield down * width + across, tie.ravel()
+    ties = np.zeros((3, 3, *colours.shape[1:]), np.int16)
+    for (down, across), (near, far), square in zip(steps, pairs, squares, strict=True):
+        tie = _CERTAIN * usual // (usual + 2 * square)
+        ties[1 + down, 1 + across][near] = ties[1 - down, 1 - across][far] = tie
+    return ties.reshape(3, 3, -1)
 
 
-def _neighbours(down: int, across: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _neighbours(down: int, across: int) -> tuple[Part, Part]:
     """All pixels that have a neighbour at that step, 0 or 1 down, -1 to 1 across; and those."""
     cut = {0: (slice(None),) * 2, 1: (slice(None, -1), slice(1, None))}
     rows, columns = cut[down], cut[abs(across)][:: -1 if across < 0 else 1]
-    return (rows[0], columns[0]), (rows[1], columns[1])
+    return (..., rows[0], columns[0]), (..., rows[1], columns[1])
 
 
-def _agreed(evidence: Numbers, ties: list[Tie]) -> Numbers:
+def _agreed(evidence: Numbers, ties: NDArray[np.int16]) -> Numbers:
     """Belief, 0 to 64, after each pixel has heard its neighbours a few times."""
-    own = evidence.ravel().astype(np.int16) + _CERTAIN
-    belief = (own >> 1).clip(0, _CERTAIN)
-    # one dimension and 16 bits add faster; eight neighbours' 64 * 32 fit in
+    own = evidence.ravel().astype(np.int16)  # faster; eight times 64 * 32 fit in
+    width, half = evidence.shape[1], np.int16(_CERTAIN // 2)
+    around = np.zeros(len(own) + 2 * (width + 1), np.int16)
+    leaning = around[width + 1 : -width - 1]
+    neighbours = as_strided(around, ties.shape, (2 * width, 2, 2))
+    (own >> 1).clip(-half, half, out=leaning)
     for _ in range(_TALKS):
-        leaning = belief - _CERTAIN // 2
-        heard = np.zeros_like(own)
-        for step, tie in ties:
-            heard[:-step] += tie[:-step] * leaning[step:]
-            heard[step:] += tie[:-step] * leaning[:-step]
-        belief = (own + (heard >> 5) >> 1).clip(0, _CERTAIN)
-    return belief.astype(np.int32).reshape(evidence.shape)
+        heard = (ties * neighbours).reshape(9, -1).sum(0, np.int16)
+        (own + (heard >> 5) >> 1).clip(-half, half, out=leaning)
+    return leaning.reshape(evidence.shape) + np.int32(half)
 
 
 def _way_in(small: Image.Image, inside: Numbers) -> Numbers:
-    """Evidence by the colour steps on the smoothest way in from the ground at the border.
-
-    Over every other pixel, for speed.
-    """
+    """Evidence by the colour steps on the smoothest way in, over every other pixel."""
     colours = _medians(np.asarray(small.convert("YCbCr"))).astype(np.int32)
     shape = colours.shape[1:]
-    # to set out from what is likely garment costs much
+    # likely garment is dear to set out from
     start = np.maximum(0, inside[::2, ::2] - 8) * 24
     way = np.where(_rim(shape, 1), start, _FAR).astype(np.int32).ravel()
     climbs = []
     for near, far, step in ((*_neighbours(1, 0), shape[1]), (*_neighbours(0, 1), 1)):
-        if step >= len(way):  # one row or one column
-            continue
-        climb = np.full(shape, _FAR, np.int32)  # no way leads from one row's end to the next
-        steps = np.maximum.reduce([np.abs(plane[near] - plane[far]) for plane in colours])
-        climb[near] = np.maximum(0, steps - _LEAST_STEP)
-        climbs.append((step, climb.ravel()[:-step]))
+        climb = np.full(shape, _FAR, np.int32)  # no way from one row's end to the next
+        climb[near] = np.maximum(0, np.abs(colours[near] - colours[far]).max(0) - _LEAST_STEP)
+        one, height, other = way[:-step], climb.ravel()[:-step], way[step:]
+        climbs += [(one, height, other), (other, height, one)]
     for _ in range(_SIDE // 4):
         before = way.copy()
-        for step, climb in climbs * 4:
-            np.minimum(way[step:], way[:-step] + climb, out=way[step:])
-            np.minimum(way[:-step], way[step:] + climb, out=way[:-step])
+        for start, height, end in climbs * 4:
+            np.minimum(end, start + height, out=end)
         if np.array_equal(way, before):
             break
     whole = way.reshape(shape).repeat(2, 0).repeat(2, 1)
@@ -239,14 +229,16 @@ def _way_in(small: Image.Image, inside: Numbers) -> Numbers:
 def _medians(pixels: Bytes) -> Bytes:
     """Every other pixel's median with its eight neighbours: uint8 ``(c, h, w)``."""
     height, width = pixels.shape[:2]
-    wide = np.pad(pixels.transpose(2, 0, 1), ((0, 0), (1, 1), (1, 1)), "edge")
+    wide = pixels.transpose(2, 0, 1)
+    for axis, side in ((1, height), (2, width)):
+        wide = wide.take(range(-1, side + 1), axis, mode="clip")
     rows = _sorted(*(wide[:, top : top + height : 2] for top in range(3)))
     ranks = [_sorted(*(row[:, :, left : left + width : 2] for left in range(3))) for row in rows]
     return _sorted(ranks[0][2], ranks[1][1], ranks[2][0])[1]
 
 
 def _sorted(a: Bytes, b: Bytes, c: Bytes) -> list[Bytes]:
-    """The least, the middle and the greatest of three arrays, element by element."""
+    """Least, middle and greatest of three arrays, element by element."""
     low, high = np.minimum(a, b), np.maximum(a, b)
     return [np.minimum(low, c), np.maximum(low, np.minimum(high, c)), np.maximum(high, c)]
 
@@ -280,18 +272,20 @@ def _grown(mask: Mask) -> Mask:
 
 def _parts(mask: Mask) -> Numbers:
     """Connected pixels get one number, 1 or more; those outside ``mask`` get 0."""
-    outside = mask.size + 1
-    numbers = np.where(mask, np.arange(1, outside, dtype=np.int32).reshape(mask.shape), outside)
-    # each gap makes what follows so much lower that no number from before it is the least
-    falls = [
-        (gaps.cumsum(1), gaps[:, ::-1].cumsum(1)[:, ::-1])
-        for gaps in (~mask * np.int32(outside + 1), ~mask.T * np.int32(outside + 1))
-    ]
-    while True:
-        before = numbers
-        for there, back in falls:  # along rows, and then along columns, laid out as rows
-            numbers = np.minimum.accumulate(numbers - there, axis=1) + there
-            numbers = np.minimum.accumulate((numbers - back)[:, ::-1], axis=1)[:, ::-1] + back
-            numbers = np.ascontiguousarray(numbers.T)
-        if np.array_equal(numbers, before):
-            return np.where(mask, numbers, 0)
+    height, width = mask.shape[0], mask.shape[1] + 1
+    apart = np.zeros(height * width + 1, bool)  # no run of pixels goes on in the next row
+    apart[1:].reshape(height, width)[:, :-1] = mask
+    starts, ends = np.flatnonzero(apart[1:] != apart[:-1]).reshape(-1, 2).T
+    # each run touches some that follow one another in the row below
+    first = np.searchsorted(ends, starts + width, "right")
+    count = np.searchsorted(starts, ends + width) - first
+    above = np.arange(len(starts)).repeat(count)
+    below = np.arange(len(above)) + (first + count - count.cumsum()).repeat(count)
+    numbers = np.arange(len(starts))
+    while (numbers[above] != numbers[below]).any():
+        for one, other in ((above, below), (below, above)):
+            np.minimum.at(numbers, numbers[one], numbers[other])
+        numbers = numbers[numbers]
+    parts = np.zeros(mask.shape, np.int32)
+    parts[mask] = (numbers + 1).repeat(ends - starts)
+    return parts
