@@ -57,7 +57,7 @@ class Trained:
     @property
     def seed(self) -> int:
         """Of everything random in its training."""
-        return int(json.loads((self.folder / "run.json").read_text("utf-8"))["seed"])
+        return int(_info(self.folder)["seed"])
 
 
 def main(float_file: Path, photos: Path | None) -> None:
@@ -121,7 +121,7 @@ def _card(
 ) -> str:
     first, shares = some[0], [float(np.mean(one.called == labels)) for one in some]
     card = Classifier(first.file).card
-    info: dict[str, Any] = json.loads((first.folder / "run.json").read_text("utf-8"))
+    info = _info(first.folder)
     low, high = proportion(first.called == labels).interval
     confusion = np.zeros((len(card.labels),) * 2, np.int64)
     np.add.at(confusion, (labels, first.called), 1)
@@ -139,11 +139,10 @@ def _card(
     )
     epochs, planned = info["epochs"], info["recipe"]["epochs"]
     part = f" of the recipe's {planned}" * (epochs != planned)
+    teachers = [Path(teacher["run"]) for teacher in info["teachers"]]
+    commands = [f"{_command(_info(folder))} -o {folder}" for folder in teachers]
     pairs = "\n".join(f"- {in_words(pair)}" for pair in confused_pairs(evaluation, card.labels))
-    command = f"fmx train --recipe {name} --seed {first.seed}"
-    command += f" --epochs {epochs}" * (epochs != planned)
-    command += " --photos PHOTOS/train" * ("photo" in info["data"])
-    command += "".join(f" --teacher {teacher['run']}" for teacher in info["teachers"])
+    commands.append(_command(info))
     return f"""# {name}: model card
 
 {name} {PURPOSES[name]}.
@@ -170,7 +169,7 @@ not read before a training is over, and calibration takes training pictures.
 
 ## How to make it again
 ```
-{command}
+{chr(10).join(commands)}
 fmx export --int8 RUN
 ```
 
@@ -200,6 +199,20 @@ laid flat or on a hanger, on a ground of another colour; worn clothes, several g
 patterned grounds are often wrong. Shirts, T-shirts, pullovers and coats are confused by people too.
 Nothing about people must be decided by it.
 """
+
+
+def _info(folder: Path) -> dict[str, Any]:
+    info: dict[str, Any] = json.loads((folder / "run.json").read_text("utf-8"))
+    return info
+
+
+def _command(info: Mapping[str, Any]) -> str:
+    """What trains such a run."""
+    recipe = info["recipe"]
+    command = f"fmx train --recipe {recipe['name']} --seed {info['seed']}"
+    command += f" --epochs {info['epochs']}" * (info["epochs"] != recipe["epochs"])
+    command += " --photos PHOTOS/train" * ("photo" in info["data"])
+    return command + "".join(f" --teacher {teacher['run']}" for teacher in info["teachers"])
 
 
 def _photographs(file: Path, photos: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,14 @@ def test_provenance(path: Path) -> None:
     assert info.data_digest == provenance.data_digest
     history = json.loads((path.parent / "history.json").read_text("utf-8"))["epochs"]
     assert len(history) == info.epochs
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
+def test_teachers(path: Path) -> None:
+    """The networks that a model learnt from come with it, as they were."""
+    for teacher in runs.open_run(path.parent).info.teachers:
+        network = ROOT / teacher.run / "model.keras"
+        assert hashlib.sha256(network.read_bytes()).hexdigest() == teacher.sha256
 
 
 def test_the_shipped_one_is_one_of_them() -> None:

@@ -76,15 +76,18 @@ def load(folder: Path) -> tuple[Any, tuple[Epoch, ...]] | None:
     """
     import keras
 
+    from fmx_training.muon import Muon
+
     path = folder / _STATE
     if not path.exists():
         return None
     try:
         state = codec.decode(State, codec.parse(path.read_text("utf-8")))
-        return keras.models.load_model(folder / state.checkpoint), state.history
+        model = keras.models.load_model(folder / state.checkpoint, {"Muon": Muon})
     # damaged archives, settings and weights raise BadZipFile, KeyError, TypeError and others
     except Exception as error:
         raise DataError(
             f"the checkpoint in '{folder}' is damaged ({reason(error)}); "
             "delete that folder to begin this run anew"
         ) from error
+    return model, state.history

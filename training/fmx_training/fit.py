@@ -78,7 +78,7 @@ def fit(
     )
     for epoch in range(len(history), info.epochs):
         began = time.perf_counter()
-        seed = (epoch % recipe.views,) if recipe.views else (info.seed, epoch)
+        seed = (epoch % recipe.views,) if teachers and recipe.views else (info.seed, epoch)
         view = View(examples.images, recipe.augmentation, seed)
         targets = _targets(run, examples, view, teachers, seed)
         order = np.random.default_rng([info.seed, epoch]).permutation(len(examples))
@@ -154,6 +154,7 @@ def _compiled(run: Run, pictures: int) -> Any:
 
     from fmx_training import backbones
     from fmx_training.models import NETWORKS
+    from fmx_training.muon import Muon
 
     info, recipe = run.info, run.info.recipe
     if info.backbone:
@@ -171,10 +172,11 @@ def _compiled(run: Run, pictures: int) -> Any:
         warmup_steps=rising,
     )
     decay = recipe.weight_decay or None
-    if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
-    else:
+    if recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(schedule, weight_decay=decay)
+    else:
+        kind = Muon if recipe.optimizer == "muon" else keras.optimizers.SGD
+        optimizer = kind(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])

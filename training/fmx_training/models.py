@@ -51,11 +51,10 @@ def baseline(shape: tuple[int, int, int], classes: int) -> Any:
 def plain(
     shape: tuple[int, int, int], classes: int, *, stages: Sequence[Sequence[int]], name: str
 ) -> Any:
-    """3x3 convolutions one after the other, trained with branches beside them.
+    """3x3 convolutions with ReLU one after the other, which int8 kernels are fastest at.
 
-    A 1x1 convolution and, where the shape stays, the input itself run beside each 3x3 convolution
-    while the network learns; `fmx_training.fold.folded` makes one convolution of the three. (Ding
-    et al., "RepVGG: Making VGG-style ConvNets Great Again", arXiv:2101.03697.)
+    (As the deployed form of Ding et al., "RepVGG: Making VGG-style ConvNets Great Again",
+    arXiv:2101.03697.)
 
     Args:
         shape: ``(height, width, channels)`` of the input, float32.
@@ -71,7 +70,7 @@ def plain(
     for number, stage in enumerate(stages):
         for place, filters in enumerate(stage):
             strides = 2 if number and not place else 1
-            x = _branched(x, filters, strides, f"unit{number + 1}{'abcdefghij'[place]}")
+            x = layers.ReLU()(_convolution(x, filters, 3, strides))
     return keras.Model(image, _answer(x, classes), name=name)
 
 
@@ -112,17 +111,7 @@ def residual(
     return keras.Model(image, _answer(x, classes), name=name)
 
 
-def _branched(x: Any, filters: int, strides: int, name: str) -> Any:
-    branches = [
-        _convolution(x, filters, 3, strides, name=f"{name}_3x3"),
-        _convolution(x, filters, 1, strides, name=f"{name}_1x1"),
-    ]
-    if strides == 1 and x.shape[-1] == filters:
-        branches.append(layers.BatchNormalization(momentum=_BN_MOMENTUM, name=f"{name}_same_bn")(x))
-    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_sum")(branches))
-
-
-def _convolution(x: Any, filters: int, side: int, strides: int = 1, name: str | None = None) -> Any:
+def _convolution(x: Any, filters: int, side: int, strides: int = 1) -> Any:
     x = layers.Conv2D(
         filters,
         side,
@@ -130,9 +119,8 @@ def _convolution(x: Any, filters: int, side: int, strides: int = 1, name: str | 
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",
-        name=name,
     )(x)
-    return layers.BatchNormalization(momentum=_BN_MOMENTUM, name=name and f"{name}_bn")(x)
+    return layers.BatchNormalization(momentum=_BN_MOMENTUM)(x)
 
 
 def _answer(x: Any, classes: int) -> Any:

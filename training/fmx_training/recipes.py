@@ -28,13 +28,15 @@ class Recipe:
         epochs: passes over the training pictures.
         batch_size: pictures per step.
         learning_rate: the highest.
-        optimizer: "adam", or "sgd" with Nesterov's momentum of 0.9.
+        optimizer: "adam", "sgd" with Nesterov's momentum of 0.9, or "muon", see
+            `fmx_training.muon`.
         warmup: fraction of the steps in which the learning rate rises from 0 to its highest.
-        weight_decay: what kernels lose per step, as a fraction, times the learning rate.
+        weight_decay: what kernels lose per step, as a fraction, times the learning rate; with muon
+            those of dense layers only, since convolutions' keep their norm.
         label_smoothing: what a target gives away to all classes alike.
         augmentation: how the pictures change from epoch to epoch.
-        views: after so many epochs the pictures change as they did before, so that teachers need
-            to answer for so many changes only; 0 for never.
+        views: where a run has teachers, the pictures change after so many epochs as they did
+            before, so that teachers need to answer for so many changes only; 0 for never.
         teacher_weight: what the teachers' answers count in a target, where a run has teachers; the
             label counts the rest.
         scale: the network sees ``pixel * scale + offset``.
@@ -46,7 +48,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "sgd", "muon"] = "adam"
     warmup: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
@@ -63,13 +65,13 @@ DEFAULT = "edge"
 _EDGE = Recipe(
     name="edge",
     network="edge",
-    epochs=60,
+    epochs=28,
     batch_size=128,
     learning_rate=0.1,
-    optimizer="sgd",
+    optimizer="muon",
     warmup=0.1,
-    weight_decay=2e-3,
-    augmentation=_CLOTHES,
+    weight_decay=1e-3,
+    augmentation=replace(_CLOTHES, erase=0.25),
     views=12,
     teacher_weight=0.9,
 )
@@ -78,7 +80,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
-        replace(_EDGE, name="nano", network="nano", weight_decay=1e-3),
+        replace(_EDGE, name="nano", network="nano", epochs=30),
         _EDGE,
         Recipe(
             name="max",
@@ -94,12 +96,12 @@ RECIPES = {
         Recipe(
             name="photo",
             network="photo",
-            epochs=100,
+            epochs=40,
             batch_size=64,
-            learning_rate=0.05,
-            optimizer="sgd",
+            learning_rate=0.1,
+            optimizer="muon",
             warmup=0.1,
-            weight_decay=5e-3,
+            weight_decay=1e-3,
             label_smoothing=0.1,
             augmentation=_PHOTOGRAPHS,
         ),

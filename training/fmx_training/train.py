@@ -10,7 +10,6 @@ from fmx_runtime.atomic import replacing, write
 from fmx_training import checkpoint, plots
 from fmx_training.evaluate import Evaluation, confused_pairs, evaluate, in_words
 from fmx_training.fit import fit
-from fmx_training.fold import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,11 +87,11 @@ def train(
 
 
 def _save_deployed(run: Run) -> Any:
-    """Write model.keras: the network as it is deployed, without its branches and its optimizer."""
+    """Write model.keras: the network as it is deployed, without its optimizer."""
     import keras
 
     last: Path = run.checkpoints / checkpoint.name(run.info.epochs)
-    model = folded(keras.models.load_model(last, compile=False))
+    model = keras.models.load_model(last, compile=False)
     with replacing(run.model_path) as temporary:
         model.save(temporary)
     return model
