@@ -10,6 +10,7 @@ from fmx_runtime.atomic import replacing, write
 from fmx_training import checkpoint, plots
 from fmx_training.evaluate import Evaluation, confused_pairs, evaluate, in_words
 from fmx_training.fit import fit
+from fmx_training.fold import folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def _save_deployed(run: Run) -> Any:
     import keras
 
     last: Path = run.checkpoints / checkpoint.name(run.info.epochs)
-    model = keras.models.load_model(last, compile=False)
+    model = folded(keras.models.load_model(last, compile=False))
     with replacing(run.model_path) as temporary:
         model.save(temporary)
     return model
