@@ -54,8 +54,8 @@ def orthogonal(kernel: Any) -> Any:
         kernel: float32 ``(height, width, in, out)``, a matrix of a column for each output.
 
     Returns:
-        Of the same shape; singular values come to lie between 0.7 and 1.2, unless they were less
-        than a thousandth of the largest.
+        Of the same shape; singular values come to lie between 0.6 and 1.3, unless they were less
+        than a hundredth of the largest.
     """
     rows, columns = _sides(kernel.shape)
     matrix = ops.reshape(kernel, (rows, columns))

@@ -88,7 +88,7 @@ def train(
 
 
 def _save_deployed(run: Run) -> Any:
-    """Write model.keras: the network as it is deployed, without its optimizer."""
+    """Write model.keras: the network as it is deployed, folded and without its optimizer."""
     import keras
 
     last: Path = run.checkpoints / checkpoint.name(run.info.epochs)
