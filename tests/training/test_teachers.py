@@ -68,7 +68,7 @@ def test_they_are_asked_once(
     first = teachers.answers([teacher], examples, HOW, (0,))
     asked = []
     monkeypatch.setattr(
-        teachers, "_ask", lambda *_, **__: asked.append(1) or np.ones((300, 10)) / 10
+        teachers, "ask", lambda *_, **__: asked.append(1) or np.ones((300, 10)) / 10
     )
     assert np.array_equal(teachers.answers([teacher], examples, HOW, (0,)), first)
     assert not asked

@@ -86,7 +86,8 @@ def fit(
             view, targets, info.input, recipe.batch_size, order, weights=examples.weights
         )
         _seed_layers(model, info.seed, epoch)
-        with contextlib.closing(EpochBar(epoch + 1, info.epochs, int(learnt.cardinality()))) as bar:
+        name = f"epoch {epoch + 1}/{info.epochs}"
+        with contextlib.closing(EpochBar(name, int(learnt.cardinality()))) as bar:
             figures = model.fit(
                 learnt,
                 initial_epoch=epoch,

@@ -44,7 +44,7 @@ def folded(model: Any) -> Any:
             trained.strides,
             "same",
             activation="relu",
-            name=f"unit{number + 1}",
+            name=f"c{number + 1}",  # a converter repeats it nine times
         )
         x = convolution(x)
         convolution.set_weights([kernel * factor, beta - mean * factor])

@@ -135,6 +135,6 @@ NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int], Any]] = {
     "photo": functools.partial(
         plain, stages=((24,), (48, 48), (96, 96), (160, 160, 160)), name="photo"
     ),
-    "max": functools.partial(residual, widths=(16, 64, 128), blocks=(1, 3, 3), name="max"),
+    "max": functools.partial(residual, widths=(16, 64, 128), blocks=(0, 3, 3), name="max"),
 }
 """Builders by the names that recipes use."""

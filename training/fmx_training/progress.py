@@ -16,12 +16,12 @@ __all__ = ["EpochBar", "line"]
 class EpochBar(keras.callbacks.Callback):  # type: ignore[misc]
     """Shows the batches of one epoch on stderr, on a terminal only."""
 
-    def __init__(self, epoch: int, epochs: int, batches: int) -> None:
-        """Args: the epoch's number from 1, how many there are, its number of batches."""
+    def __init__(self, name: str, batches: int) -> None:
+        """Args: what the epoch is called, its number of batches."""
         super().__init__()
         self._bar = tqdm(
             total=batches,
-            desc=f"epoch {epoch}/{epochs}",
+            desc=name,
             unit="batch",
             leave=False,
             disable=None,

@@ -39,6 +39,8 @@ class Recipe:
             before, so that teachers need to answer for so many changes only; 0 for never.
         teacher_weight: what the teachers' answers count in a target, where a run has teachers; the
             label counts the rest.
+        int8_epochs: epochs after those, in which a plain network learns to answer in int8 as it
+            does in float, see `fmx_training.quantization_aware`.
         scale: the network sees ``pixel * scale + offset``.
         offset: likewise.
     """
@@ -55,6 +57,7 @@ class Recipe:
     augmentation: Augmentation = _NONE
     views: int = 0
     teacher_weight: float = 0.0
+    int8_epochs: int = 0
     scale: float = 1 / 255
     offset: float = 0.0
 
@@ -74,6 +77,7 @@ _EDGE = Recipe(
     augmentation=replace(_CLOTHES, erase=0.25),
     views=12,
     teacher_weight=0.9,
+    int8_epochs=1,
 )
 
 RECIPES = {
@@ -82,17 +86,7 @@ RECIPES = {
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
         replace(_EDGE, name="nano", network="nano", epochs=30),
         _EDGE,
-        Recipe(
-            name="max",
-            network="max",
-            epochs=30,
-            batch_size=128,
-            learning_rate=0.1,
-            optimizer="sgd",
-            warmup=0.1,
-            weight_decay=5e-3,
-            augmentation=_CLOTHES,
-        ),
+        replace(_EDGE, name="max", network="max", epochs=24, int8_epochs=0),
         Recipe(
             name="photo",
             network="photo",
@@ -104,6 +98,7 @@ RECIPES = {
             weight_decay=1e-3,
             label_smoothing=0.1,
             augmentation=_PHOTOGRAPHS,
+            int8_epochs=1,
         ),
         Recipe(
             name="finetune",

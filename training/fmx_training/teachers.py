@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from fmx_runtime.card import InputSpec
     from fmx_training.augment import Augmentation
     from fmx_training.examples import Examples
     from fmx_training.run import Run
 
-__all__ = ["Teacher", "answers", "check_fits", "open_teacher"]
+__all__ = ["Teacher", "answers", "ask", "check_fits", "open_teacher"]
 
 _BATCH = 250
 
@@ -113,7 +114,7 @@ def _answers_of(
     )
     if not path.exists():
         view = View(examples.images, how, seed)
-        asked = _ask(_network(teacher), teacher.run, view, mirrored=how.flip)
+        asked = ask(_network(teacher), teacher.run.info.input, view, mirrored=how.flip)
         make_folder(path.parent)
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, asked.astype(np.float16))
@@ -128,8 +129,18 @@ def _network(teacher: Teacher) -> Any:
     return keras.models.load_model(teacher.run.model_path, compile=False)
 
 
-def _ask(model: Any, run: Run, view: View, *, mirrored: bool) -> NDArray[np.float32]:
-    """The network's answers; in the mean with those to the mirrored pictures, if it knows them."""
+def ask(model: Any, spec: InputSpec, view: View, *, mirrored: bool = False) -> NDArray[np.float32]:
+    """A network's answers to all pictures of a view.
+
+    Args:
+        model: the Keras model.
+        spec: its input.
+        view: of pictures of that size.
+        mirrored: whether it answers in the mean with what it says to the mirrored pictures.
+
+    Returns:
+        float32 ``(n, classes)``, probabilities.
+    """
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
@@ -142,5 +153,5 @@ def _ask(model: Any, run: Run, view: View, *, mirrored: bool) -> NDArray[np.floa
     starts = range(0, len(view), _BATCH)
     batches = (np.arange(start, min(start + _BATCH, len(view))) for start in starts)
     return np.concatenate(
-        [infer(tf.constant(to_tensor(view[batch], run.info.input))).numpy() for batch in batches]
+        [infer(tf.constant(to_tensor(view[batch], spec))).numpy() for batch in batches]
     )

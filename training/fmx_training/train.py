@@ -70,7 +70,7 @@ def train(
         OutputError: a file cannot be written.
     """
     _, history = fit(run, examples, validation, teachers, report=report)
-    model = _save_deployed(run)
+    model = _save_deployed(run, examples, report)
     spec, labels = run.info.input, run.info.labels
     tested = evaluate(model, spec, test())
     metrics = Metrics(
@@ -87,12 +87,16 @@ def train(
     return metrics
 
 
-def _save_deployed(run: Run) -> Any:
-    """Write model.keras: the network as it is deployed, folded and without its optimizer."""
+def _save_deployed(run: Run, examples: Examples, report: Callable[[str], None]) -> Any:
+    """Write model.keras: the network as it is deployed, without its optimizer."""
     import keras
+
+    from fmx_training.quantization_aware import fine_tune
 
     last: Path = run.checkpoints / checkpoint.name(run.info.epochs)
     model = folded(keras.models.load_model(last, compile=False))
+    if run.info.recipe.int8_epochs:
+        fine_tune(model, run.info, examples, report=report)
     with replacing(run.model_path) as temporary:
         model.save(temporary)
     return model
