@@ -77,16 +77,15 @@ _EDGE = Recipe(
     augmentation=replace(_CLOTHES, erase=0.25),
     views=12,
     teacher_weight=0.9,
-    int8_epochs=1,
 )
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
-        replace(_EDGE, name="nano", network="nano", epochs=30),
+        replace(_EDGE, name="nano", network="nano", epochs=30, int8_epochs=1),
         _EDGE,
-        replace(_EDGE, name="max", network="max", epochs=24, int8_epochs=0),
+        replace(_EDGE, name="max", network="max", epochs=24),
         Recipe(
             name="photo",
             network="photo",
