@@ -50,7 +50,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal may not know a label's letters
     try:
-        app()
+        app(prog_name="fmx")  # however it was started
     except FmxError as error:
         print(f"fmx: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
