@@ -97,7 +97,6 @@ RECIPES = {
             weight_decay=1e-3,
             label_smoothing=0.1,
             augmentation=_PHOTOGRAPHS,
-            int8_epochs=1,
         ),
         Recipe(
             name="finetune",
