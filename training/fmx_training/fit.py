@@ -176,8 +176,7 @@ def _compiled(run: Run, pictures: int) -> Any:
     if recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(schedule, weight_decay=decay)
     else:
-        kind = Muon if recipe.optimizer == "muon" else keras.optimizers.SGD
-        optimizer = kind(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
+        optimizer = Muon(schedule, momentum=0.9, nesterov=True, weight_decay=decay)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])

@@ -11,7 +11,7 @@ from fmx_training.augment import Augmentation
 __all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
 
 _NONE = Augmentation()
-_CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.5)
+_CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.25)
 _PHOTOGRAPHS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25, mix=0.5)
 
 
@@ -28,8 +28,7 @@ class Recipe:
         epochs: passes over the training pictures.
         batch_size: pictures per step.
         learning_rate: the highest.
-        optimizer: "adam", "sgd" with Nesterov's momentum of 0.9, or "muon", see
-            `fmx_training.muon`.
+        optimizer: "adam", or "muon" with a momentum of 0.9, see `fmx_training.muon`.
         warmup: fraction of the steps in which the learning rate rises from 0 to its highest.
         weight_decay: what kernels lose per step, as a fraction, times the learning rate; with muon
             those of dense layers only, since convolutions' keep their norm.
@@ -50,7 +49,7 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
-    optimizer: Literal["adam", "sgd", "muon"] = "adam"
+    optimizer: Literal["adam", "muon"] = "adam"
     warmup: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
@@ -74,7 +73,7 @@ _EDGE = Recipe(
     optimizer="muon",
     warmup=0.1,
     weight_decay=1e-3,
-    augmentation=replace(_CLOTHES, erase=0.25),
+    augmentation=_CLOTHES,
     views=12,
     teacher_weight=0.9,
 )
