@@ -73,7 +73,7 @@ def agreement(one: Any, other: Any) -> float:
 
 
 def test_rounded_weights_are_int8() -> None:
-    """Those of a channel are whole multiples, -127 to 127, of one step; so are activations'."""
+    """Those of a channel are whole multiples, -127 to 127, of one step."""
     rounded = rounding(nano())
     picture = np.zeros((1, 28, 28, 1), np.float32)
     picture[0, 14, 14] = 1  # what a convolution without strides makes of it are its weights
@@ -101,9 +101,8 @@ def test_fine_tuning_makes_up_for_rounding(unequal: Any, few: Splits) -> None:
 
 def test_a_run_ends_with_it(few: Splits, tmp_path: Path) -> None:
     """Its network is the fine-tuned one, and the same one if the run was killed in between."""
-    plan = dataclasses.replace(info(1), epochs=1, teachers=())
     examples = of_dataset(few.train)
-    plan = dataclasses.replace(plan, examples_digest=examples.sha256)
+    plan = dataclasses.replace(info(1), epochs=1, teachers=(), examples_digest=examples.sha256)
     run = create(tmp_path / "run", plan)
     lines: list[str] = []
 
