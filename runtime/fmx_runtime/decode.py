@@ -222,8 +222,8 @@ def _upright(source: bytes | Image.Image, mode: str, detail: int | None) -> Imag
 def _opened(content: bytes, mode: str, detail: int | None) -> Any:
     """The picture in a file, found to be harmless; it is decoded when it is loaded."""
     form = _form(content)
-    if form == "Jpeg":
-        content = _without_exif(content)
+    if form == "Jpeg":  # Pillow would read all of its EXIF, however absurd that is
+        content = content.replace(_EXIF, b"exif\0\0")
     elif form == "WebP":  # takes its memory as soon as it is opened
         _check_webp(content)
     elif form == "Tiff":
@@ -237,10 +237,9 @@ def _opened(content: bytes, mode: str, detail: int | None) -> Any:
     if form == "Jpeg":
         # to a half, a quarter or an eighth, and without colours for gray
         image.draft(mode, (detail, detail) if detail else None)
-    one = image.mode in {"1", "L", "P"}
-    _check_memory(memory + image.width * image.height * (1 if one else 4), size)
-    if pixels > _MOST_PIXELS_IN_PYTHON and any(tile[0] in Image.DECODERS for tile in image.tile):
-        raise PictureError(_too_large_for_its_kind(size))
+    memory += image.width * image.height * (1 if image.mode in {"1", "L", "P"} else 4)
+    slow = pixels > _MOST_PIXELS_IN_PYTHON and any(t[0] in Image.DECODERS for t in image.tile)
+    _check_work(memory, size, slow=slow)
     if isinstance(file, _File):
         file.admit_pixels()
     return image
@@ -341,13 +340,11 @@ def _check_size(size: tuple[int, int]) -> None:
         )
 
 
-def _check_memory(needed: int, size: tuple[int, int]) -> None:
-    if needed > _MOST_MEMORY:
-        raise PictureError(_too_large_for_its_kind(size))
-
-
-def _too_large_for_its_kind(size: tuple[int, int]) -> str:
-    return f"is too large for its kind ({size[0]}x{size[1]}): save it smaller, or as PNG or JPEG"
+def _check_work(memory: int, size: tuple[int, int], *, slow: bool = False) -> None:
+    if slow or memory > _MOST_MEMORY:
+        raise PictureError(
+            f"is too large for its kind ({size[0]}x{size[1]}): save it smaller, or as PNG or JPEG"
+        )
 
 
 def _work_space(form: str, image: Any, content: bytes, at: int) -> int:
@@ -389,7 +386,7 @@ def _check_webp(content: bytes) -> None:
         size = tuple(int.from_bytes(body[at : at + 2], "little") & 0x3FFF for at in (6, 8))
     width, height = size
     _check_size((width, height))
-    _check_memory(len(content) + _WEBP_BYTES * width * height, (width, height))
+    _check_work(len(content) + _WEBP_BYTES * width * height, (width, height))
 
 
 # TIFF's directories of tags, of which EXIF is one
@@ -444,11 +441,6 @@ def _tiff_block(image: Any) -> int:
     return int(pixels * tags.get(_SAMPLES, 1) * max(tags.get(_BITS, (1,))) // 8)
 
 
-def _without_exif(content: bytes) -> bytes:
-    """A JPEG file whose EXIF Pillow does not see, as it reads all of it however absurd it is."""
-    return content.replace(_EXIF, b"exif\0\0")
-
-
 def _orientation(source: bytes | Image.Image, image: Image.Image) -> int:
     """1 to 8; 1 where it is not said, or cannot be understood."""
     if image.format == "TIFF":  # Pillow has turned it already, and no other kind
@@ -499,6 +491,8 @@ def _flat(image: Image.Image, mode: str, detail: int | None) -> Image.Image:
         factor *= 2
     if factor == 1:
         return _converted(image, mode)
+    if image.mode == mode and "transparency" not in image.info:
+        return image.reduce(factor)
     width, height = (-(-side // factor) for side in image.size)
     small = Image.new(mode, (width, height))
     # converted whole, it would be in memory two or three times

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Bytes = NDArray[np.uint8]
+    Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
     Numbers = NDArray[np.int32]
     Part = tuple[EllipsisType, slice, slice]
@@ -41,8 +42,8 @@ _MIDDLE, _OUTWARD = 40, 90  # evidence in the middle; what it loses on the way t
 _LEAST_STEP = 6  # smaller differences between neighbours are shades, not edges
 _LOOKS, _MORE_LOOKS, _TALKS = 2, 3, 6
 _BINS = 16  # of each of three channels
-_LIKENESS = 2 * np.eye(_BINS) + np.eye(_BINS, k=1) + np.eye(_BINS, k=-1)  # of bins to each other
-_LIKENESS[[0, -1], [0, -1]] = 3
+_STEPS = np.indices((3, 3, 3)).reshape(3, 1, 27) - 1  # from a bin to those around
+_LIKENESS = (2.0 - np.abs(_STEPS)).prod(0)[0]
 _FAR = 1 << 20
 
 
@@ -98,6 +99,7 @@ def _garment(small: Image.Image) -> Mask:
     A guess gives models of the colours inside and outside, these give a better guess, and so on.
     """
     colours, ties = _binned(small), _ties(small)
+    alike = _alike(colours)
     middle = np.maximum(_MIDDLE - _off_centre(colours.shape) * _OUTWARD // _CERTAIN, -_MIDDLE)
     inside, outside = np.clip(middle, 0, _CERTAIN), np.clip(-middle, 0, _CERTAIN)
     outside[_rim(colours.shape, _SIDE // 24)] = _CERTAIN
@@ -105,7 +107,7 @@ def _garment(small: Image.Image) -> Mask:
     for look in range(_LOOKS + _MORE_LOOKS):
         if look == _LOOKS:  # only now is it known where the garment itself reaches the border
             evidence = (middle + _way_in(small, inside)) // 2
-        inside = _agreed(evidence + _by_colour(colours, inside, outside), ties)
+        inside = _agreed(evidence + _by_colour(colours, alike, inside, outside), ties)
         outside = _CERTAIN - inside
     mask = _tidy(2 * inside > _CERTAIN)
     return mask if 50 * np.count_nonzero(mask) >= mask.size else np.ones_like(mask)  # a speck: all
@@ -139,25 +141,32 @@ def _planes(image: Image.Image) -> Numbers:
     return np.asarray(image).transpose(2, 0, 1).astype(np.int32, order="C")
 
 
-def _by_colour(colours: Places, inside: Numbers, outside: Numbers) -> Numbers:
+def _alike(colours: Places) -> Places:
+    """The bins that occur and, by `_STEPS`, those near them: ``(n, 27)``."""
+    cube = (_BINS,) * 3
+    found = np.argwhere(np.bincount(colours.ravel(), minlength=_BINS**3).reshape(cube))
+    near: Places = np.ravel_multi_index((*(found.T[..., np.newaxis] + _STEPS),), cube, "clip")
+    return near
+
+
+def _by_colour(colours: Places, alike: Places, inside: Numbers, outside: Numbers) -> Numbers:
     """Evidence by how much commoner a pixel's colour is inside than outside."""
-    found = np.flatnonzero(np.bincount(colours.ravel()))
-    ratio = np.zeros(_BINS**3, np.int32)
-    ratio[found] = _log(_shares(colours, inside, found)) - _log(_shares(colours, outside, found))
-    return ratio.clip(-_MOST_EVIDENCE, _MOST_EVIDENCE)[colours]
+    ratio = _log(_shares(colours, alike, inside)) - _log(_shares(colours, alike, outside))
+    evidence = np.zeros(_BINS**3, np.int32)
+    evidence[alike[:, 13]] = ratio.clip(-_MOST_EVIDENCE, _MOST_EVIDENCE)
+    return evidence[colours]
 
 
-def _shares(colours: Places, weights: Numbers, found: Places) -> NDArray[np.int64]:
-    """Found colours' shares, in millionths; similar colours count a little; none is impossible."""
+def _shares(colours: Places, alike: Places, weights: Numbers) -> Floats:
+    """Bins' shares, in millionths; similar colours count a little; none is impossible."""
     counts = np.bincount(colours.ravel(), weights.ravel(), _BINS**3)
-    cube = (_LIKENESS @ counts.reshape(_BINS, -1)).reshape(-1, _BINS) @ _LIKENESS
-    cube = (_LIKENESS @ cube.reshape(_BINS, _BINS, _BINS)).ravel()  # exact: whole numbers
-    return cube[found].astype(np.int64) * 1_000_000 // max(1, int(cube.sum())) + 24
+    shares: Floats = counts[alike] @ _LIKENESS * 1_000_000  # exact
+    return shares // (64 * max(1, int(weights.sum()))) + 24
 
 
-def _log(numbers: NDArray[np.int64]) -> Numbers:
+def _log(numbers: Floats) -> Numbers:
     """16 times the binary logarithm, straight between powers of two: exact on every machine."""
-    mantissa, exponent = np.frexp(numbers.astype(np.float64))
+    mantissa, exponent = np.frexp(numbers)
     return exponent.astype(np.int32) * 16 + (mantissa * 32).astype(np.int32)
 
 
