@@ -61,7 +61,7 @@ def _signals_raising(received: list[int]) -> Iterator[None]:
         if report.exc_type is KeyboardInterrupt:  # lost in an import's callback: again
             from threading import Timer
 
-            Timer(0.001, signal.raise_signal, received[-1:]).start()
+            Timer(0.02, signal.raise_signal, received[-1:]).start()
         else:
             hook(report)
 
@@ -254,10 +254,11 @@ def _problem(options: argparse.Namespace) -> str | None:
         return "--labels and --pixels go together, and with pictures: a model has them, or a card"
     if options.info and options.form == "csv":
         return "--info has no table: choose --json or --jsonl"
-    if options.save_input is not None and (of_models or live or len(options.files) > 1):
-        return "--save-input takes one PICTURE"
-    if options.save_input is not None and not options.save_input.lower().endswith(".png"):
-        return "--save-input writes a PNG file: end its name in .png"
+    if options.save_input is not None:
+        if of_models or live or len(options.files) > 1:
+            return "--save-input takes one PICTURE"
+        if not options.save_input.lower().endswith(".png"):
+            return "--save-input writes a PNG file: end its name in .png"
     return None
 
 
@@ -309,13 +310,15 @@ def _work(options: argparse.Namespace) -> _Work:
     classifier = _classifier(_model(options), options, **_foreign(options), photo=photo)
     top_k = min(options.top_k, len(classifier.card.labels))
     questions, live = _questions(options), options.camera is not None
+    awaited = live or options.watch is not None  # by several workers, they would be given ahead
+    workers = 1 if awaited else options.threads
     if options.save_input is not None:
         questions = [_only(questions)]
         _save_input(questions[0], classifier, options.save_input, photo)
     return _Work(
-        answers.to_pictures(classifier, questions, top_k=top_k, workers=_workers(options)),
+        answers.to_pictures(classifier, questions, top_k=top_k, workers=workers),
         answers.columns(top_k, frames=live),
-        None if live or options.watch else lambda: _total(options.files),
+        None if awaited else lambda: _total(options.files),
         live,
     )
 
@@ -358,11 +361,6 @@ def _foreign(options: argparse.Namespace) -> dict[str, Any]:
     from fmx_runtime.labels import read_labels
 
     return {"labels": read_labels(Path(options.labels)), "pixels": options.pixels}
-
-
-def _workers(options: argparse.Namespace) -> int:
-    """One where pictures are waited for: several would be given some ahead."""
-    return 1 if options.watch or options.camera else options.threads
 
 
 def _total(names: Sequence[str]) -> int | None:
