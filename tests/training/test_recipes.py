@@ -6,6 +6,7 @@ import pytest
 
 from fmx_runtime.errors import DataError
 from fmx_training import recipes
+from fmx_training.fold import folded
 from fmx_training.models import NETWORKS
 
 
@@ -16,6 +17,14 @@ def test_recipes_build_their_network(name: str) -> None:
     model = NETWORKS[recipe.network]((28, 28, 1), 10)
     assert model.input_shape == (None, 28, 28, 1)
     assert model.output_shape == (None, 10)
+
+
+def test_an_int8_epoch_is_for_plain_networks() -> None:
+    """`fmx_training.quantization_aware` would round others in the wrong places."""
+    for recipe in recipes.RECIPES.values():
+        if recipe.int8_epochs:
+            model = NETWORKS[recipe.network]((28, 28, 1), 10)
+            assert folded(model) is not model
 
 
 def test_the_baseline_is_convolutions_pooling_and_softmax() -> None:
