@@ -27,7 +27,7 @@ from fmx_benchmarks.analysis import Analysis
 from fmx_runtime import Classifier
 from fmx_runtime.atomic import make_folder, write
 from fmx_runtime.bench.record import Result
-from fmx_training import fashion_mnist
+from fmx_training import fashion_mnist, recipes
 from fmx_training.evaluate import Evaluation, confused_pairs, in_words
 from fmx_training.image_folder import pictures_below
 from fmx_training.photographs import KINDS
@@ -137,7 +137,7 @@ def _card(
         f"{confusion[index, index] / max(1, confusion[:, index].sum()):.1%} |"
         for index, label in enumerate(card.labels)
     )
-    epochs, planned = info["epochs"], info["recipe"]["epochs"]
+    epochs, planned = info["epochs"], recipes.get(name).epochs
     part = f" of the recipe's {planned}" * (epochs != planned)
     teachers = [Path(teacher["run"]) for teacher in info["teachers"]]
     commands = [f"{_command(_info(folder))} -o {folder}" for folder in teachers]
@@ -207,10 +207,10 @@ def _info(folder: Path) -> dict[str, Any]:
 
 
 def _command(info: Mapping[str, Any]) -> str:
-    """What trains such a run."""
-    recipe = info["recipe"]
-    command = f"fmx train --recipe {recipe['name']} --seed {info['seed']}"
-    command += f" --epochs {info['epochs']}" * (info["epochs"] != recipe["epochs"])
+    """What trains such a run, with the recipe as it is now."""
+    name = info["recipe"]["name"]
+    command = f"fmx train --recipe {name} --seed {info['seed']}"
+    command += f" --epochs {info['epochs']}" * (info["epochs"] != recipes.get(name).epochs)
     command += " --photos PHOTOS/train" * ("photo" in info["data"])
     return command + "".join(f" --teacher {teacher['run']}" for teacher in info["teachers"])
 
