@@ -82,7 +82,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
-        replace(_EDGE, name="nano", network="nano", int8_epochs=1),
+        replace(_EDGE, name="nano", network="nano", epochs=30, int8_epochs=1),
         _EDGE,
         replace(_EDGE, name="max", network="max", epochs=24),
         Recipe(
