@@ -57,10 +57,17 @@ def test_teachers(path: Path) -> None:
         assert hashlib.sha256(network.read_bytes()).hexdigest() == teacher.sha256
 
 
+def validated(path: Path) -> float:
+    """A file's accuracy on validation pictures, as it says itself."""
+    known = Classifier(path).card.accuracy
+    assert known
+    return known.file
+
+
 def test_the_shipped_one_is_one_of_them() -> None:
-    """The runtime carries edge, seed 0, to the byte."""
-    trained = ROOT / "training/trained/edge-0/edge.int8.tflite"
-    assert Path(SHIPPED).read_bytes() == trained.read_bytes()
+    """The runtime carries the edge that is best on validation pictures, to the byte."""
+    best = max((path for path in FILES if path.stem == "edge.int8"), key=validated)
+    assert Path(SHIPPED).read_bytes() == best.read_bytes()
 
 
 def test_all_together_are_small() -> None:
