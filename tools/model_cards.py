@@ -53,17 +53,13 @@ class Trained:
     folder: Path
     file: Path
     called: NDArray[np.int64]
+    validated: float
+    """Accuracy on the validation pictures, as the file says itself."""
 
     @property
     def seed(self) -> int:
         """Of everything random in its training."""
         return int(_info(self.folder)["seed"])
-
-    @property
-    def validated(self) -> float:
-        """Accuracy on the validation pictures, as the file says itself."""
-        known = Classifier(self.file).card.accuracy
-        return known.file if known else 0.0
 
 
 def main(float_file: Path, photos: Path | None) -> None:
@@ -89,7 +85,9 @@ def _trained(name: str, images: NDArray[np.uint8]) -> list[Trained]:
     found = []
     for folder in sorted(TRAINED.glob(f"{name}-*")):
         file = folder / f"{name}.int8.tflite"
-        found.append(Trained(folder, file, Classifier(file).predict(images).argmax(axis=1)))
+        classifier = Classifier(file)
+        called, known = classifier.predict(images).argmax(axis=1), classifier.card.accuracy
+        found.append(Trained(folder, file, called, known.file if known else 0.0))
     return found
 
 
