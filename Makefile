@@ -21,8 +21,8 @@ help:
 	@echo "make bench-harness   docs/bench-harness.md: what the harness costs, and how well it repeats"
 	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
 	@echo "make bench-runtime   docs/runtime-speed.md: what the runtime costs beside the interpreter"
-	@echo "make model-cards     docs/models: the trained models' figures (PHOTOS=DIR: on photographs too)"
-	@echo "make photo-accuracy PHOTOS=DIR   how often photographs are right, whole and with the garment found"
+	@echo "make model-cards     docs/models: the trained models' figures (PHOTOS=DIR: on photos too)"
+	@echo "make photo-accuracy PHOTOS=DIR   how often photos are right, whole and with the garment found"
 	@echo "make interpreter-versions   docs/interpreter-versions.md: why int8 differs between versions"
 	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
 	@echo "make setup         only the virtual environment in .venv"
@@ -56,7 +56,7 @@ notebook: $(READY)
 	$(BIN)/jupyter execute --inplace --timeout=-1 notebooks/fashion_mnist.ipynb
 
 bench: $(READY)
-	$(BIN)/fmx bench --peers -o benchmarks/reference
+	$(BIN)/fmx bench --reference-tools -o benchmarks/reference
 
 bench-harness: $(READY)
 	$(BIN)/python tools/bench_harness.py

@@ -1,7 +1,7 @@
-"""What tests of several rooms need: the real pictures, and what small runs on them lead to.
+"""What tests of several rooms need: the real images, and what small runs on them lead to.
 
 The runtime's tests also run where there is no TensorFlow to make a model with: there
-``$FMX_PREPARED`` names a folder with one, and with some pictures, see tests/arm. So nothing heavy
+``$FMX_PREPARED`` names a folder with one, and with some images, see tests/arm. So nothing heavy
 is imported before it is needed.
 """
 
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from fmx_training.dataset import Dataset, Splits
+from fmx_training.data.dataset import Dataset, Splits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from fmx_export.bundle import Source
-    from fmx_training import fashion_mnist
-    from fmx_training.run import Run
+    from fmx_export.pipeline.export import Source
+    from fmx_training.data import fashion_mnist
+    from fmx_training.run_folder import Run
 
 
 if "FMX_PREPARED" not in os.environ:
@@ -75,27 +75,27 @@ def prepared_folder() -> Path | None:
 @pytest.fixture(scope="session")
 def found() -> fashion_mnist.Found:
     """Where the real files lie on this machine; fetched into the user's cache if need be."""
-    from fmx_training import fashion_mnist
+    from fmx_training.data import fashion_mnist
 
     return fashion_mnist.find()
 
 
 @pytest.fixture(scope="session")
 def splits(prepared_folder: Path | None, request: pytest.FixtureRequest) -> Splits:
-    """The real pictures; where they were prepared, some test pictures stand for all."""
+    """The real images; where they were prepared, some test images stand for all."""
     if prepared_folder:
-        with np.load(prepared_folder / "pictures.npz") as arrays:
+        with np.load(prepared_folder / "images.npz") as arrays:
             names = tuple(arrays["class_names"].tolist())
             few = Dataset("fashion-mnist test", arrays["images"], arrays["labels"], names)
         return Splits(train=few, validation=few, test=few)
-    from fmx_training import fashion_mnist
+    from fmx_training.data import fashion_mnist
 
     return fashion_mnist.read(request.getfixturevalue("found"))
 
 
 @pytest.fixture(scope="session")
 def few(splits: Splits, prepared_folder: Path | None) -> Splits:
-    """2,000 of the real training pictures and 500 of each other kind: an epoch takes a second."""
+    """2,000 of the real training images and 500 of each other kind: an epoch takes a second."""
     if prepared_folder:
         pytest.skip("networks are trained where TensorFlow is")
     return dataclasses.replace(
@@ -108,10 +108,11 @@ def few(splits: Splits, prepared_folder: Path | None) -> Splits:
 
 @pytest.fixture(scope="session")
 def begin(few: Splits) -> Callable[..., Run]:
-    """Begins a run on the few pictures: ``begin(folder, epochs=…, seed=…)``."""
-    from fmx_training import fashion_mnist, recipes
-    from fmx_training import run as runs
-    from fmx_training.examples import of_dataset
+    """Begins a run on the few images: ``begin(folder, epochs=…, seed=…)``."""
+    from fmx_training import recipes
+    from fmx_training import run_folder as runs
+    from fmx_training.data import fashion_mnist
+    from fmx_training.data.examples import of_dataset
 
     def begin(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
         recipe = recipes.get("baseline")
@@ -141,8 +142,8 @@ def finished(
 
 @pytest.fixture(scope="session")
 def train(few: Splits) -> Callable[..., None]:
-    """Trains a run on the few pictures to its end: ``train(run, report=…)``."""
-    from fmx_training.examples import of_dataset
+    """Trains a run on the few images to its end: ``train(run, report=…)``."""
+    from fmx_training.data.examples import of_dataset
     from fmx_training.train import train
 
     def on_few(run: Run, report: Callable[[str], None] = lambda _: None) -> None:
@@ -157,8 +158,8 @@ def source(finished: Run) -> Source:
     """The network of the finished run, as the exporter takes it."""
     import keras
 
-    from fmx_export.bundle import Source
-    from fmx_runtime.card import Provenance
+    from fmx_export.pipeline.export import Source
+    from fmx_runtime.model_file.metadata import Provenance
 
     return Source(
         model=keras.models.load_model(finished.model_path, compile=False),
@@ -187,16 +188,16 @@ def exported(
     """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
     if prepared_folder:
         return prepared_folder / "exported"
-    from fmx_export import bundle
-    from fmx_export.formats import FLOAT32, INT8
+    from fmx_export.pipeline import export
+    from fmx_export.pipeline.formats import FLOAT32, INT8
 
     splits: Splits = request.getfixturevalue("splits")
     few: Splits = request.getfixturevalue("few")
     folder = tmp_path_factory.mktemp("exports") / "baseline"
-    bundle.export(
+    export.export(
         request.getfixturevalue("source"),
         formats=(*FLOAT32, *INT8),
-        calibration=bundle.Calibration(few.train.images[:200], few.train.name, 0),
+        calibration=export.Calibration(few.train.images[:200], few.train.name, 0),
         held_out=splits.validation,
         folder=folder,
         progress=lambda _: None,

@@ -2,7 +2,7 @@
 
     python tools/architecture_search.py EPOCHS    # writes docs/architecture-search.md
 
-Accuracy is that of the int8 file on the validation pictures; times are p50, one thread, in turns.
+Accuracy is that of the int8 file on the validation images; times are p50, one thread, in turns.
 Candidates that were trained before are not trained again (build/architecture-search). Wants a
 quiet machine, and hours.
 """
@@ -17,18 +17,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmx_benchmarks.analysis import Analysis
-from fmx_runtime.atomic import write
-from fmx_runtime.bench import labelled
-from fmx_runtime.bench.record import Result
-from fmx_training import fashion_mnist, models, recipes
-from fmx_training import run as runs
-from fmx_training.examples import of_dataset
+from fmx_benchmarks.statistics.analysis import Analysis
+from fmx_runtime import labeled_images
+from fmx_runtime.bench.result import Result
+from fmx_runtime.support.atomic import write
+from fmx_training import recipes
+from fmx_training import run_folder as runs
+from fmx_training.data import fashion_mnist
+from fmx_training.data.examples import of_dataset
+from fmx_training.networks import architectures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 FOLDER = Path("build/architecture-search")
 DOCUMENT = Path("docs/architecture-search.md")
@@ -54,12 +56,12 @@ def main(epochs: int) -> None:
     """Train what is not trained yet, export, measure all in turns, write the document."""
     splits = fashion_mnist.load()
     files = [_exported(name, stages, epochs, splits) for name, stages in CANDIDATES.items()]
-    pictures = FOLDER / "validation.npz"
+    images = FOLDER / "validation.npz"
     held = splits.validation
-    labelled.save(
-        labelled.Labelled(held.name, held.images, held.labels, held.class_names), pictures
+    labeled_images.save(
+        labeled_images.LabeledImages(held.name, held.images, held.labels, held.class_names), images
     )
-    command = [FMX, "bench", BASELINE, *files, "--images", pictures, "-o", FOLDER / "report"]
+    command = [FMX, "bench", BASELINE, *files, "--images", images, "-o", FOLDER / "report"]
     subprocess.run(command, check=True)
     result = Result.from_json((FOLDER / "report/result.json").read_text("utf-8"))
     write(DOCUMENT, _document(Analysis(result, result.runs[0]), epochs))
@@ -73,9 +75,9 @@ def _exported(name: str, stages: Sequence[Sequence[int]], epochs: int, splits: S
     file = folder / f"{name}.int8.tflite"
     if file.exists():
         return file
-    models.NETWORKS = {
-        **models.NETWORKS,
-        name: functools.partial(models.plain, stages=stages, name=name),
+    architectures.NETWORKS = {
+        **architectures.NETWORKS,
+        name: functools.partial(architectures.plain, stages=stages, name=name),
     }
     recipe = dataclasses.replace(recipes.get("edge"), name=name, network=name, views=0)
     spec = runs.input_spec(
@@ -89,7 +91,7 @@ def _exported(name: str, stages: Sequence[Sequence[int]], epochs: int, splits: S
     if not (folder / "run.json").exists():
         run = runs.create(folder, run.info)
     if not run.finished:
-        # the validation pictures stand in for the test pictures, which choose nothing
+        # the validation images stand in for the test images, which choose nothing
         train(run, examples, splits.validation, lambda: splits.validation, report=print)
     command = [FMX, "export", folder, "--format", "tflite-int8", "-o", folder / "export"]
     subprocess.run(command, check=True)
@@ -122,8 +124,8 @@ def _document(analysis: Analysis, epochs: int) -> str:
 
 Written by `.venv/bin/python tools/architecture_search.py {epochs}`. Each candidate was trained for {epochs} epochs, with
 seed 0 and the settings of `edge`, on Fashion-MNIST alone, and exported to int8 TFLite. *Accuracy* is that of the file on
-the 5,000 validation pictures (95 % interval: {100 * (high - low) / 2:.1f} points to both sides); no test picture was looked
-at. *Time* is p50 of one picture in microseconds, one thread, all in turns; `baseline`'s float32 TFLite takes
+the 5,000 validation images (95 % interval: {100 * (high - low) / 2:.1f} points to both sides); no test image was looked
+at. *Time* is p50 of one image in microseconds, one thread, all in turns; `baseline`'s float32 TFLite takes
 {analysis.latency_us(reference, 50):.1f} ({analysis.run.machine.processor}). On the *front* is what no faster candidate equals.
 
 | candidate | channels (each stage halves the side) | accuracy | time, µs | size, KB | front |

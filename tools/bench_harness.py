@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_benchmarks.analysis import Analysis
-from fmx_benchmarks.table import title
-from fmx_runtime.atomic import write
+from fmx_benchmarks.report.table import title
+from fmx_benchmarks.statistics.analysis import Analysis
 from fmx_runtime.bench.latency import time_calls
 from fmx_runtime.bench.machine import describe
-from fmx_runtime.bench.record import Result
+from fmx_runtime.bench.result import Result
+from fmx_runtime.support.atomic import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,7 +114,7 @@ def _document(overhead: tuple[float, float, float], results: Sequence[Result]) -
             "",
             "## Five runs of `fmx bench`",
             "",
-            "Ratios of the median times of a single picture, one after the other:",
+            "Ratios of the median times of a single image, one after the other:",
             "",
             f"| | {' | '.join(f'run {n + 1}' for n in range(len(results)))} | largest / smallest |",
             f"| --- | {' | '.join('---:' for _ in results)} | ---: |",

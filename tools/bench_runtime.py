@@ -1,6 +1,6 @@
 """Writes docs/runtime-speed.md: what the runtime costs beside the bare interpreter.
 
-``make bench-runtime`` runs it, on the newest export and real pictures of Fashion-MNIST.
+``make bench-runtime`` runs it, on the newest export and real images of Fashion-MNIST.
 """
 
 # ruff: noqa: INP001, T201, TID253 (a script that prints, no package)
@@ -21,10 +21,10 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image
 
 from fmx_runtime import Classifier
-from fmx_runtime.atomic import write
 from fmx_runtime.bench.machine import describe
-from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import fashion_mnist
+from fmx_runtime.support.atomic import write
+from fmx_runtime.support.stderr_filter import filter_native_stderr
+from fmx_training.data import fashion_mnist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DOCUMENT = Path("docs/runtime-speed.md")
-_PICTURES = 10_000
+_IMAGES = 10_000
 _WARM_ROUNDS, _WARM_CALLS, _COLD_ROUNDS, _FOLDER_ROUNDS = 400, 20, 25, 7
 _MINIMAL = """
 import sys
@@ -69,20 +69,20 @@ os.waitpid(other, 0)
 def main() -> None:
     """Measure, and write the document."""
     model = max(Path("exports").glob("*/*.int8.tflite"), key=lambda file: file.stat().st_mtime)
-    images = fashion_mnist.load().test.images[:_PICTURES]
-    with native_stderr_silenced():
+    images = fashion_mnist.load().test.images[:_IMAGES]
+    with filter_native_stderr():
         warm = _warm(model, images[0])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for index, image in enumerate(images[:, :, :, 0]):
-            Image.fromarray(image).save(folder / f"{index:05}.png")
-        picture = folder / "00000.png"
+        for index, decoded in enumerate(images[:, :, :, 0]):
+            Image.fromarray(decoded).save(folder / f"{index:05}.png")
+        image = folder / "00000.png"
         fmx_run = [Path(sys.executable).with_name("fmx-run"), "--model", model]
         cold = _processes(
             {
                 "Python alone": [sys.executable, "-c", "pass"],
-                "minimal script": [sys.executable, "-c", _ONE, model, picture],
-                "fmx-run PICTURE": [*fmx_run, picture],
+                "minimal script": [sys.executable, "-c", _ONE, model, image],
+                "fmx-run IMAGE": [*fmx_run, image],
             },
             _COLD_ROUNDS,
         )
@@ -149,12 +149,12 @@ def _document(
 ) -> str:
     machine = describe()
     (bare, classify), (_, minimal, one) = warm.values(), cold.values()
-    # the start has a target of its own: what comes after the first picture
+    # the start has a target of its own: what comes after the first image
     loop = many["bare loop"] - minimal
     single, double = (many[name] - one for name in many if name.startswith("fmx-run"))
     targets = [
         ("an array, warm", classify / bare, "at most", 1.2),
-        ("one picture, a new process", one / minimal, "at most", 1.2),
+        ("one image, a new process", one / minimal, "at most", 1.2),
         ("10,000 PNG files, after the first", loop / single, "at least", 0.9),
         ("the same, two at a time", loop / double, "at least", 1.6),
     ]
@@ -163,10 +163,10 @@ def _document(
             "# The runtime beside the bare interpreter",
             "",
             f"`make bench-runtime` wrote this page, on {machine.processor}, {machine.cores} cores:",
-            "the int8 TFLite file of the newest export, real 28x28 pictures, medians of",
+            "the int8 TFLite file of the newest export, real 28x28 images, medians of",
             "measurements taken in turns.",
             "",
-            "| what | time (of many: pictures a second), as a multiple | wanted | |",
+            "| what | time (of many: images a second), as a multiple | wanted | |",
             "| --- | ---: | --- | --- |",
             *(
                 f"| {what} | {ratio:.3f} | {words} {limit} "
@@ -189,20 +189,20 @@ def _document(
             *(f"| {name} | {seconds * 1e3:.0f} |" for name, seconds in cold.items()),
             "",
             "The minimal script imports NumPy, Pillow and the interpreter, opens the same file",
-            "without checking it, and answers the same picture once.",
+            "without checking it, and answers the same image once.",
             "",
             "## Many: 10,000 PNG files, a whole process",
             "",
-            "| | s | pictures/s |",
+            "| | s | images/s |",
             "| --- | ---: | ---: |",
             *(
-                f"| {name} | {seconds:.2f} | {_PICTURES / seconds:,.0f} |"
+                f"| {name} | {seconds:.2f} | {_IMAGES / seconds:,.0f} |"
                 for name, seconds in many.items()
             ),
             "",
             "The bare loop opens each file with Pillow, asks the interpreter and prints a number;",
-            "`fmx-run --jsonl` also looks for the files, refuses what is no picture, turns",
-            "pictures upright, and writes a line of JSON for each. Two bare loops at once show",
+            "`fmx-run --jsonl` also looks for the files, refuses what is no image, turns",
+            "images upright, and writes a line of JSON for each. Two bare loops at once show",
             "what the machine had to give to two processes while it was measured.",
             "",
         ]

@@ -83,7 +83,7 @@ exec "$emulator" -cpu "\${FMX_CPU:-$default_cpu}" -L "$folder/system" $* \\
 SCRIPT
     cat >"$bin/fmx-run" <<SCRIPT
 #!/bin/sh
-exec "$bin/python" -m fmx_runtime.cli "\$@"
+exec "$bin/python" -m fmx_runtime.command.main "\$@"
 SCRIPT
     chmod +x "$bin"/*
 }

@@ -24,24 +24,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmx_export import provenance
-from fmx_export.formats import FLOAT32, INT8, Format
-from fmx_runtime import codec
-from fmx_runtime.atomic import make_folder, write
+from fmx_export.pipeline import provenance
+from fmx_export.pipeline.formats import FLOAT32, INT8, Format
 from fmx_runtime.bench import machine
-from fmx_runtime.card import InputSpec, Provenance
 from fmx_runtime.errors import FmxError
-from fmx_runtime.preprocess import to_pixels, to_tensor
-from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import fashion_mnist
-from fmx_training.backbones import FAMILIES
-from fmx_training.dataset import Dataset
+from fmx_runtime.images.preprocess import to_pixels, to_tensor
+from fmx_runtime.model_file.metadata import InputSpec, Provenance
+from fmx_runtime.support import json_codec
+from fmx_runtime.support.atomic import make_folder, write
+from fmx_runtime.support.stderr_filter import filter_native_stderr
+from fmx_training.data import fashion_mnist
+from fmx_training.data.dataset import Dataset
+from fmx_training.networks.backbones import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmx_export.bundle import Source
-    from fmx_export.manifest import Manifest
+    from fmx_export.pipeline.export import Source
+    from fmx_export.pipeline.manifest import Manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "export-coverage"
@@ -49,9 +49,9 @@ DOCUMENT = ROOT / "docs" / "export-coverage.md"
 
 SEED = 0
 SIDE = 96
-"""Height and width of the pictures; the smallest that all families take well."""
+"""Height and width of the images; the smallest that all families take well."""
 TRAIN, CALIBRATION, HELD_OUT, STATISTICS = 1000, 100, 500, 128
-"""Numbers of pictures."""
+"""Numbers of images."""
 EPOCHS, BATCH, LEARNING_RATE = 4, 32, 1e-3
 TIME_LIMIT_S = 30 * 60
 
@@ -67,7 +67,7 @@ class FileResult:
     """Why there is no such file, in one line."""
     size_bytes: int | None = None
     agreement: float | None = None
-    """Fraction of the held-out pictures to which it gives the same label as the Keras model."""
+    """Fraction of the held-out images to which it gives the same label as the Keras model."""
     float_operators: dict[str, int] = dataclasses.field(default_factory=dict)
     """Type -> how many compute with floating-point numbers."""
 
@@ -81,7 +81,7 @@ class FamilyResult:
     versions: dict[str, str]
     parameters: int | None = None
     accuracy: float | None = None
-    """Of the Keras model, on the held-out pictures, as a fraction."""
+    """Of the Keras model, on the held-out images, as a fraction."""
     files: dict[str, FileResult] = dataclasses.field(default_factory=dict)
     """By the names of their formats."""
     failed: str | None = None
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if only or not _is_current(_read(family)):
                 print(f"{family} …", flush=True)
                 result = _in_own_process(family)
-                write(_cached(family), codec.encode(result, indent=2) + "\n")
+                write(_cached(family), json_codec.encode(result, indent=2) + "\n")
         results = [result for result in map(_read, FAMILIES) if result is not None]
         write(DOCUMENT, _document(results))
     except FmxError as error:
@@ -117,7 +117,7 @@ def _cached(family: str) -> Path:
 def _read(family: str) -> FamilyResult | None:
     """The result that is kept, None where there is none of this form."""
     try:
-        return codec.decode(FamilyResult, json.loads(_cached(family).read_text("utf-8")))
+        return json_codec.decode(FamilyResult, json.loads(_cached(family).read_text("utf-8")))
     except (OSError, ValueError):
         return None
 
@@ -145,7 +145,7 @@ def _in_own_process(family: str) -> FamilyResult:
             return _nothing(family, f"not done after {TIME_LIMIT_S // 60} minutes")
         if not answer.exists():
             return _nothing(family, f"its process ended with exit code {process.exitcode}")
-        return codec.decode(FamilyResult, json.loads(answer.read_text("utf-8")))
+        return json_codec.decode(FamilyResult, json.loads(answer.read_text("utf-8")))
 
 
 def _nothing(family: str, why: str) -> FamilyResult:
@@ -156,8 +156,8 @@ def _nothing(family: str, why: str) -> FamilyResult:
 
 def _examine(family: str, answer: Path) -> None:
     """Do everything with one family, and write its result."""
-    with native_stderr_silenced():
-        write(answer, codec.encode(_result(family)))
+    with filter_native_stderr():
+        write(answer, json_codec.encode(_result(family)))
 
 
 def _result(family: str) -> FamilyResult:
@@ -186,10 +186,10 @@ def _result(family: str) -> FamilyResult:
     )
 
 
-def _enlarged(pictures: Dataset, spec: InputSpec) -> Dataset:
-    """The pictures at the network's size, gray as RGB."""
-    images = np.stack([to_pixels(image, spec) for image in pictures.images])
-    return Dataset(pictures.name, images, pictures.labels, pictures.class_names)
+def _enlarged(images: Dataset, spec: InputSpec) -> Dataset:
+    """The images at the network's size, gray as RGB."""
+    pixels = np.stack([to_pixels(image, spec) for image in images.images])
+    return Dataset(images.name, pixels, images.labels, images.class_names)
 
 
 def _trained(family: str, train: Dataset, spec: InputSpec) -> Any:
@@ -212,7 +212,7 @@ def _trained(family: str, train: Dataset, spec: InputSpec) -> Any:
 
 
 def _set_statistics(model: Any, tensors: Any) -> None:
-    """Give batch norm the pictures' own statistics: its moving averages take long to get there."""
+    """Give batch norm the images' own statistics: its moving averages take long to get there."""
     import keras
 
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
@@ -223,13 +223,13 @@ def _set_statistics(model: Any, tensors: Any) -> None:
     model(tensors, training=True)
 
 
-def _accuracy(model: Any, pictures: Dataset, spec: InputSpec) -> float:
-    answers = model.predict(to_tensor(pictures.images, spec), batch_size=BATCH, verbose=0)
-    return float(np.mean(answers.argmax(axis=1) == pictures.labels))
+def _accuracy(model: Any, images: Dataset, spec: InputSpec) -> float:
+    answers = model.predict(to_tensor(images.images, spec), batch_size=BATCH, verbose=0)
+    return float(np.mean(answers.argmax(axis=1) == images.labels))
 
 
 def _source(family: str, model: Any, train: Dataset, spec: InputSpec) -> Source:
-    from fmx_export.bundle import Source
+    from fmx_export.pipeline.export import Source
 
     return Source(
         model=model,
@@ -250,7 +250,7 @@ def _source(family: str, model: Any, train: Dataset, spec: InputSpec) -> Source:
 
 
 def _file_result(source: Source, form: Format, train: Dataset, held_out: Dataset) -> FileResult:
-    from fmx_export.graph import read_graph
+    from fmx_export.common.graph import read_graph
 
     with tempfile.TemporaryDirectory(prefix="fmx-") as name:
         folder = Path(name)
@@ -274,17 +274,17 @@ def _export(
     source: Source, form: Format, train: Dataset, held_out: Dataset, folder: Path
 ) -> Manifest:
     """The one call of what is examined here."""
-    from fmx_export import bundle
+    from fmx_export.pipeline import export
 
-    return bundle.export(
+    return export.export(
         source,
         formats=(form,),
-        calibration=bundle.Calibration(train.images[:CALIBRATION], train.name, SEED),
+        calibration=export.Calibration(train.images[:CALIBRATION], train.name, SEED),
         held_out=held_out,
         folder=folder,
         progress=lambda _: None,
         # the accuracy of networks that are hardly trained is no reason to refuse a file
-        max_drop=1.0,
+        max_accuracy_drop=1.0,
     )
 
 
@@ -304,13 +304,13 @@ the same call as `fmx export`, reads the files back and asks them. To do one of 
 - **Versions**: {makers}.
 - **Machine**: {here.processor}, {here.cores} cores, {here.system}, {here.python}.
 - **Networks**: input {SIDE}x{SIDE} RGB, ten classes, weights fresh and not downloaded
-  (`weights=None`, seed {SEED}), then {EPOCHS} epochs on {TRAIN:,} pictures (Adam,
+  (`weights=None`, seed {SEED}), then {EPOCHS} epochs on {TRAIN:,} images (Adam,
   {LEARNING_RATE:g}, batches of {BATCH}), and batch norm's statistics from {STATISTICS} of them.
-  That is far from trained: it only makes the answers to two pictures differ. With random weights
+  That is far from trained: it only makes the answers to two images differ. With random weights
   alone, these networks blow up any rounding until their answers are noise.
-- **Pictures**: Fashion-MNIST, enlarged to {SIDE}x{SIDE}, gray as RGB, balanced samples; the first
-  {CALIBRATION} of the training pictures calibrate.
-- **Agreement**: on what fraction of {HELD_OUT} validation pictures the file, in its real runtime,
+- **Images**: Fashion-MNIST, enlarged to {SIDE}x{SIDE}, gray as RGB, balanced samples; the first
+  {CALIBRATION} of the training images calibrate.
+- **Agreement**: on what fraction of {HELD_OUT} validation images the file, in its real runtime,
   gives the same label as the Keras model. The accuracy gate is switched off: no file is refused,
   and no layer kept in float, for what it loses.
 - **Float operators left**: those of the int8 files that compute with floating-point numbers. In

@@ -16,10 +16,11 @@ import time
 import numpy as np
 
 from fmx_cli import memory
-from fmx_training import fashion_mnist, recipes
-from fmx_training import run as runs
-from fmx_training.augment import View
-from fmx_training.examples import of_dataset
+from fmx_training import recipes
+from fmx_training import run_folder as runs
+from fmx_training.data import fashion_mnist
+from fmx_training.data.augmentation import View
+from fmx_training.data.examples import of_dataset
 
 _ROUNDS, _BATCHES = 5, 100
 
@@ -30,8 +31,8 @@ def main(name: str) -> None:
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import keras
 
-    from fmx_training.batches import batches
-    from fmx_training.models import NETWORKS
+    from fmx_training.data.batches import batches
+    from fmx_training.networks.architectures import NETWORKS
 
     recipe = recipes.get(name)
     examples = of_dataset(fashion_mnist.load().train)

@@ -21,12 +21,12 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from fmx_runtime.atomic import write
-from fmx_runtime.card import ModelCard
-from fmx_runtime.carrier import read_card
-from fmx_runtime.packages import versions
-from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import fashion_mnist
+from fmx_runtime.model_file.container import read_metadata
+from fmx_runtime.model_file.metadata import ModelMetadata
+from fmx_runtime.support.atomic import write
+from fmx_runtime.support.packages import versions
+from fmx_runtime.support.stderr_filter import filter_native_stderr
+from fmx_training.data import fashion_mnist
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DOCUMENT = Path("docs/interpreter-versions.md")
-_PICTURES = 2000
+_IMAGES = 2000
 _OLD = ["tflite-runtime==2.14.0", "numpy<2"]
 _OPERATORS = {value: name for name, value in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 _RUN_OLD = """
 import sys
 import numpy as np
 from tflite_runtime.interpreter import Interpreter
-model, pictures, answers = sys.argv[1:]
+model, images, answers = sys.argv[1:]
 interpreter = Interpreter(model)
 interpreter.allocate_tensors()
 source = interpreter.get_input_details()[0]["index"]
 target = interpreter.get_output_details()[0]["index"]
 rows = []
-for picture in np.load(pictures):
-    interpreter.set_tensor(source, picture[np.newaxis])
+for image in np.load(images):
+    interpreter.set_tensor(source, image[np.newaxis])
     interpreter.invoke()
     rows.append(interpreter.get_tensor(target)[0])
 np.save(answers, rows)
@@ -58,14 +58,14 @@ np.save(answers, rows)
 def main() -> None:
     """Compare the kernels layer by layer, and the versions as a whole, and write the document."""
     path = max(Path("exports").glob("*/*.int8.tflite"), key=lambda file: file.stat().st_mtime)
-    card = ModelCard.from_json(read_card(path.read_bytes()))
-    model = path.read_bytes()[: card.model_bytes]
-    pictures = fashion_mnist.load().validation.images[:_PICTURES]
-    with native_stderr_silenced():
-        layers = list(_layers(model, pictures))
-        new, plain = _answers(model, pictures), _answers(model, pictures, plain=True)
-        microseconds = _microseconds(model, pictures[:1])
-        old = _old_answers(model, pictures)
+    metadata = ModelMetadata.from_json(read_metadata(path.read_bytes()))
+    model = path.read_bytes()[: metadata.model_bytes]
+    images = fashion_mnist.load().validation.images[:_IMAGES]
+    with filter_native_stderr():
+        layers = list(_layers(model, images))
+        new, plain = _answers(model, images), _answers(model, images, plain=True)
+        microseconds = _microseconds(model, images[:1])
+        old = _old_answers(model, images)
     write(_DOCUMENT, _document(layers, {"new": new, "plain": plain, "old": old}, microseconds))
     print(f"wrote {_DOCUMENT}")
 
@@ -80,35 +80,35 @@ def _opened(model: bytes, *, plain: bool) -> Interpreter:
     return interpreter
 
 
-def _answers(model: bytes, pictures: NDArray[Any], *, plain: bool = False) -> NDArray[np.int64]:
-    """The integers of the output tensor, a row for each picture."""
+def _answers(model: bytes, images: NDArray[Any], *, plain: bool = False) -> NDArray[np.int64]:
+    """The integers of the output tensor, a row for each image."""
     interpreter = _opened(model, plain=plain)
     source = interpreter.get_input_details()[0]["index"]
     target = interpreter.get_output_details()[0]["index"]
     rows = []
-    for picture in pictures:
-        interpreter.set_tensor(source, picture[np.newaxis])
+    for image in images:
+        interpreter.set_tensor(source, image[np.newaxis])
         interpreter.invoke()
         rows.append(interpreter.get_tensor(target)[0].ravel())
     return np.array(rows, np.int64)
 
 
-def _old_answers(model: bytes, pictures: NDArray[Any]) -> NDArray[np.int64]:
+def _old_answers(model: bytes, images: NDArray[Any]) -> NDArray[np.int64]:
     """The same from tflite-runtime 2.14, in an environment of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(model)
-        np.save(folder / "pictures.npy", pictures)
+        np.save(folder / "images.npy", images)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
         python = folder / "venv" / "bin" / "python"
         pip = [sys.executable, "-m", "pip", "-q", "--python", python]
         subprocess.run([*pip, "install", "--only-binary", ":all:", *_OLD], check=True)
-        files = [folder / file for file in ("model.tflite", "pictures.npy", "answers.npy")]
+        files = [folder / file for file in ("model.tflite", "images.npy", "answers.npy")]
         subprocess.run([python, "-c", _RUN_OLD, *files], check=True)
         return np.load(files[-1]).astype(np.int64)
 
 
-def _layers(model: bytes, pictures: NDArray[Any]) -> Iterator[str]:
+def _layers(model: bytes, images: NDArray[Any]) -> Iterator[str]:
     """A row of the table for each operator: the model cut off behind it, with both kernels."""
     whole = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
     for index, operator in enumerate(whole.subgraphs[0].operators):
@@ -120,7 +120,7 @@ def _layers(model: bytes, pictures: NDArray[Any]) -> Iterator[str]:
         builder = flatbuffers.Builder(len(model))
         builder.Finish(cut.Pack(builder), b"TFL3")
         content = bytes(builder.Output())
-        steps = abs(_answers(content, pictures) - _answers(content, pictures, plain=True))
+        steps = abs(_answers(content, images) - _answers(content, images, plain=True))
         name = _OPERATORS[whole.operatorCodes[operator.opcodeIndex].builtinCode]
         scale = float(graph.tensors[operator.outputs[0]].quantization.scale[0])
         yield (
@@ -129,12 +129,12 @@ def _layers(model: bytes, pictures: NDArray[Any]) -> Iterator[str]:
         )
 
 
-def _microseconds(model: bytes, picture: NDArray[Any]) -> tuple[float, float]:
+def _microseconds(model: bytes, image: NDArray[Any]) -> tuple[float, float]:
     """One inference with XNNPACK's kernels and with TFLite's own: medians, taken in turns."""
     interpreters = [_opened(model, plain=plain) for plain in (False, True)]
     times: list[list[float]] = [[], []]
     for interpreter in interpreters:
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
     for _ in range(300):
         for interpreter, taken in zip(interpreters, times, strict=True):
             start = time.perf_counter()
@@ -161,13 +161,13 @@ def _document(
             "# One int8 file, several interpreters",
             "",
             "`make interpreter-versions` wrote this page: the int8 TFLite file of the newest",
-            f"export, {_PICTURES:,} validation pictures, ai-edge-litert {version} and",
+            f"export, {_IMAGES:,} validation images, ai-edge-litert {version} and",
             "tflite-runtime 2.14.0 on one machine.",
             "",
             "An int8 file holds integers, and yet two versions of TFLite's interpreter do not",
             "always give the same ones:",
             "",
-            "| compared | largest difference of a probability | pictures with any | same label |",
+            "| compared | largest difference of a probability | images with any | same label |",
             "| --- | ---: | ---: | ---: |",
             f"| {version} and 2.14.0, as they come | {_difference(new, old)} |",
             f"| {version} with TFLite's own kernels, and 2.14.0 | {_difference(plain, old)} |",
@@ -182,7 +182,7 @@ def _document(
             "",
             "The model cut off behind each operator, XNNPACK's kernels against TFLite's own:",
             "",
-            "| operator | size of a step | largest difference, steps | values | pictures |",
+            "| operator | size of a step | largest difference, steps | values | images |",
             "| --- | ---: | ---: | ---: | ---: |",
             *layers,
             "",
@@ -196,7 +196,7 @@ def _document(
             "- The softmax stays in the file. Taken out, it would be computed from the same",
             "  logits, with the same step between them, and other tools would be given logits.",
             f"- XNNPACK stays on: one inference takes {fast:.1f} µs, and {slow:.1f} µs without it.",
-            "- The pictures of `fmx-run --self-test` are chosen among those that both sorts of",
+            "- The images of `fmx-run --self-test` are chosen among those that both sorts of",
             "  kernels answer most alike, so that it tells a broken interpreter, not an older one.",
             "  Its tolerance for int8 is 0.1: one step of 0.2 more for one of two level logits,",
             "  and one less for the other.",

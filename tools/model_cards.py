@@ -3,7 +3,7 @@
     python tools/model_cards.py exports/baseline/baseline.float32.tflite [PHOTOS]
 
 Times are against the float file that is named, in turns; those that a card has from other kinds of
-processors stay. PHOTOS is a folder of photographs of clothes, one folder for each kind, on which
+processors stay. PHOTOS is a folder of photos of clothes, one folder for each kind, on which
 nothing was trained. Wants a quiet machine.
 """
 # ruff: noqa: INP001, T201 (a program that writes pages)
@@ -22,15 +22,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from photo_accuracy import accuracy  # the tool beside this one
 
-from fmx_benchmarks.accuracy import proportion
-from fmx_benchmarks.analysis import Analysis
+from fmx_benchmarks.statistics.accuracy import proportion
+from fmx_benchmarks.statistics.analysis import Analysis
 from fmx_runtime import Classifier
-from fmx_runtime.atomic import make_folder, write
-from fmx_runtime.bench.record import Result
-from fmx_training import fashion_mnist, recipes
-from fmx_training.evaluate import Evaluation, confused_pairs, in_words
-from fmx_training.image_folder import pictures_below
-from fmx_training.photographs import KINDS
+from fmx_runtime.bench.result import Result
+from fmx_runtime.support.atomic import make_folder, write
+from fmx_training import recipes
+from fmx_training.data import fashion_mnist
+from fmx_training.data.clothing_photos import KINDS
+from fmx_training.data.image_folder import images_below
+from fmx_training.loop.evaluate import Evaluation, confused_pairs, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,19 +43,19 @@ DOCUMENTS = Path("docs/models")
 PURPOSES: Mapping[str, str] = {
     "nano": "fits a microcontroller's flash beside the program",
     "edge": "comes with fmx-runtime, and is what `fmx train` trains where no recipe is named",
-    "max": "is for accuracy, where a picture may take milliseconds, and teaches the others",
+    "max": "is for accuracy, where an image may take milliseconds, and teaches the others",
 }
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One seed of a recipe: its folder and what its int8 file says to the test pictures."""
+    """One seed of a recipe: its folder and what its int8 file says to the test images."""
 
     folder: Path
     file: Path
     called: NDArray[np.int64]
     validated: float
-    """Accuracy on the validation pictures, as the file says itself."""
+    """Accuracy on the validation images, as the file says itself."""
 
     @property
     def seed(self) -> int:
@@ -116,9 +117,9 @@ def _speeds(float_file: Path, files: Sequence[Path]) -> dict[str, tuple[str, str
 def _times(document: Path, processor: str, time: str) -> str:
     """The card's rows about time: this processor's, and what the card has of others."""
     text = document.read_text("utf-8") if document.exists() else ""
-    rows = dict(re.findall(r"^\| p50 of one picture, (.+?) \| (.+) \|$", text, re.MULTILINE))
+    rows = dict(re.findall(r"^\| p50 of one image, (.+?) \| (.+) \|$", text, re.MULTILINE))
     rows[processor] = time
-    return "\n".join(f"| p50 of one picture, {name} | {rows[name]} |" for name in sorted(rows))
+    return "\n".join(f"| p50 of one image, {name} | {rows[name]} |" for name in sorted(rows))
 
 
 def _card(
@@ -142,7 +143,7 @@ def _card(
         f"{one.file.stat().st_size / 1000:.1f} KB | [{one.folder.name}](../../{one.folder}) |"
         for one, tested in zip(some, shares, strict=True)
     )
-    chosen = f"\nThis card is about seed {best.seed}, the best on the validation pictures.\n"
+    chosen = f"\nThis card is about seed {best.seed}, the best on the validation images.\n"
     classes = "\n".join(
         f"| {label} | {confusion[index, index] / confusion[index].sum():.1%} | "
         f"{confusion[index, index] / max(1, confusion[:, index].sum()):.1%} |"
@@ -162,21 +163,21 @@ measures every figure below anew, except times on kinds of processors that it do
 
 | | |
 | --- | --- |
-| input | one picture, {card.input.width}x{card.input.height}, gray, uint8; \
-`fmx-run` makes it of any picture |
+| input | one image, {card.input.width}x{card.input.height}, gray, uint8; \
+`fmx-run` makes it of any image |
 | output | probabilities of {", ".join(card.labels)} |
 | file | int8 TFLite, {best.file.stat().st_size / 1000:.1f} KB |
-| accuracy on the 10,000 test pictures | {np.mean(shares):.2%}, mean of {len(shares)} seed(s); \
+| accuracy on the 10,000 test images | {np.mean(shares):.2%}, mean of {len(shares)} seed(s); \
 seed {best.seed} {share:.2%}, 95 % interval {low:.2%} to {high:.2%} |
 {times}
 | licence | Apache-2.0 |
 
 ## Data
-Learnt from 55,000 of Fashion-MNIST's training pictures (MIT licence, Zalando SE), and from
-photographs of clothes laid flat (Grigorev, 2020, CC0), cut out by `fmx-run`'s own garment finder,
-each seen four times with other light, turned and nearer. 5,000 other training pictures, and
-photographs that were set apart, chose between networks. The test pictures chose nothing: they are
-not read before a training is over, and calibration takes training pictures.
+Learnt from 55,000 of Fashion-MNIST's training images (MIT licence, Zalando SE), and from
+photos of clothes laid flat (Grigorev, 2020, CC0), cut out by `fmx-run`'s own garment finder,
+each seen four times with other light, turned and nearer. 5,000 other training images, and
+photos that were set apart, chose between networks. The test images chose nothing: they are
+not read before a training is over, and calibration takes training images.
 
 ## How to make it again
 ```
@@ -191,9 +192,9 @@ fmx export --int8 RUN
 | --- | ---: | ---: | ---: | --- |
 {seeds}
 {chosen * (len(some) > 1)}
-## Photographs
-{_photographs(best.file, photos)}
-## By class (seed {best.seed}, int8, test pictures)
+## Photos
+{_photos(best.file, photos)}
+## By class (seed {best.seed}, int8, test images)
 | class | found (recall) | right (precision) |
 | --- | ---: | ---: |
 {classes}
@@ -205,7 +206,7 @@ What it confuses most:
 ## Meant for, and not meant for
 For learning, for demonstrations, and as a start for networks of your own (`fmx train --data`).
 It knows ten kinds of clothes and answers with one of them whatever it is shown: a hat, a face and
-an empty table are called clothes too, often with a high score. Photographs should show one garment,
+an empty table are called clothes too, often with a high score. Photos should show one garment,
 laid flat or on a hanger, on a ground of another colour; worn clothes, several garments at once and
 patterned grounds are often wrong. Shirts, T-shirts, pullovers and coats are confused by people too.
 Nothing about people must be decided by it.
@@ -226,19 +227,19 @@ def _command(info: Mapping[str, Any]) -> str:
     return command + "".join(f" --teacher {teacher['run']}" for teacher in info["teachers"])
 
 
-def _photographs(file: Path, photos: Path | None) -> str:
+def _photos(file: Path, photos: Path | None) -> str:
     if photos is None:
         return "Not measured: `make model-cards PHOTOS=DIR` does.\n"
     classifier = Classifier(file)
     lines, shares = [], []
     for kind, right in KINDS.items():
-        paths = pictures_below(photos / kind)
+        paths = images_below(photos / kind)
         shares.append(accuracy(classifier, paths, classifier.card.input, right))
         lines.append(f"| {kind} | {' or '.join(right)} | {len(paths)} | {shares[-1]:.1%} |")
-    return f"""Of photographs on which nothing was trained, through `fmx-run`'s own preprocessing,
+    return f"""Of photos on which nothing was trained, through `fmx-run`'s own preprocessing,
 {np.mean(shares):.1%} are right, mean of the kinds (`make model-cards PHOTOS=DIR`):
 
-| kind | right is | photographs | accuracy |
+| kind | right is | photos | accuracy |
 | --- | --- | ---: | ---: |
 {chr(10).join(lines)}
 """

@@ -17,29 +17,29 @@ import keras
 import numpy as np
 import onnxruntime
 
-from fmx_export.bundle import this_processor
-from fmx_export.onnx import export_onnx, serialize
-from fmx_export.onnx_quantizer import (
+from fmx_export.common.quantization_config import Plan
+from fmx_export.onnx.convert import export_onnx, serialize
+from fmx_export.onnx.quantize import (
     calibrate_onnx,
     fuse,
     prepare_onnx,
     quantize_onnx,
     take_raw_pixels,
 )
-from fmx_export.plan import Plan
-from fmx_runtime.atomic import write
+from fmx_export.pipeline.export import this_processor
 from fmx_runtime.bench.machine import describe
-from fmx_runtime.preprocess import to_tensor
-from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import fashion_mnist
-from fmx_training import run as runs
+from fmx_runtime.images.preprocess import to_tensor
+from fmx_runtime.support.atomic import write
+from fmx_runtime.support.stderr_filter import filter_native_stderr
+from fmx_training import run_folder as runs
+from fmx_training.data import fashion_mnist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from fmx_training.run import Run
+    from fmx_training.run_folder import Run
 
 _DOCUMENT = Path("docs/onnx-speed.md")
 _ROUNDS, _CALLS, _WARM_UP, _PROFILED = 300, 20, 1000, 5000
@@ -50,10 +50,10 @@ def main() -> None:
     run = runs.newest(Path("runs"), finished=True)
     splits = fashion_mnist.load()
     sample = splits.train.balanced_sample(500, 0).images
-    with native_stderr_silenced():
+    with filter_native_stderr():
         models = _models(run, sample)
-        picture = splits.validation.images[:1]
-        sessions = {name: _Session(model, picture, run) for name, model in models.items()}
+        image = splits.validation.images[:1]
+        sessions = {name: _Session(model, image, run) for name, model in models.items()}
         medians = _interleaved({name: session.call for name, session in sessions.items()})
         operators = {name: _profile(model, sessions[name].feed) for name, model in models.items()}
     write(_DOCUMENT, _document(medians, operators))
@@ -77,18 +77,18 @@ def _models(run: Run, sample: NDArray[np.uint8]) -> dict[str, bytes]:
 
 
 class _Session:
-    """A model, opened with one thread, and one picture for it."""
+    """A model, opened with one thread, and one image for it."""
 
-    def __init__(self, model: bytes, picture: NDArray[np.uint8], run: Run) -> None:
+    def __init__(self, model: bytes, image: NDArray[np.uint8], run: Run) -> None:
         self._session = onnxruntime.InferenceSession(
             model, _options(), providers=["CPUExecutionProvider"]
         )
-        image = self._session.get_inputs()[0]
-        takes_bytes = image.type == "tensor(uint8)"
-        self.feed = {image.name: picture if takes_bytes else to_tensor(picture, run.info.input)}
+        decoded = self._session.get_inputs()[0]
+        takes_bytes = decoded.type == "tensor(uint8)"
+        self.feed = {decoded.name: image if takes_bytes else to_tensor(image, run.info.input)}
 
     def call(self) -> None:
-        """Answer the picture."""
+        """Answer the image."""
         self._session.run(None, self.feed)
 
 
@@ -159,11 +159,11 @@ def _document(medians: dict[str, float], operators: dict[str, list[tuple[str, fl
 
 _TEMPLATE = """# Where the microseconds of int8 ONNX go
 
-`make onnx-speed` wrote this page: the newest training run of `baseline`, one thread, one picture
+`make onnx-speed` wrote this page: the newest training run of `baseline`, one thread, one image
 at a time, on {machine} with onnxruntime {onnxruntime}. The three files took turns, {rounds}
 rounds of {calls} calls each; the figure is the median.
 
-| file | one picture, µs | speed |
+| file | one image, µs | speed |
 | --- | ---: | ---: |
 {rows}
 
@@ -171,10 +171,10 @@ rounds of {calls} calls each; the figure is the median.
 signed weights per channel), float pixels going in. *After* is what `fmx export --int8` writes:
 
 - A pixel's byte is its own quantized value, so bytes go in and nothing is converted. (The
-  quantizer lays the input's range down from the calibration pictures; fmx lays it down from what
+  quantizer lays the input's range down from the calibration images; fmx lays it down from what
   a byte means.)
 - The first convolution works on blocks of 2x2 pixels. onnxruntime's integer convolution gathers
-  its inputs channel by channel, which for a picture of one channel is a copy of one byte at a
+  its inputs channel by channel, which for an image of one channel is a copy of one byte at a
   time: that took longer than all the arithmetic of the layer. With the four pixels of a block as
   four channels, and the kernel spread over the blocks, the sums stay the same and the copies are
   gone. The one transposition that is left brings the pixels of a block together; those that only

@@ -1,1 +1,1 @@
-"""Model files + labelled pictures -> measurements -> reports."""
+"""Model files + labeled images -> measurements -> reports."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from fmx_export.formats import FLOAT32, INT8, Format
+from fmx_export.pipeline.formats import FLOAT32, INT8, Format
 from fmx_runtime.errors import FmxError
 
 __all__ = ["app", "main"]
@@ -65,7 +65,7 @@ def main() -> None:
 @app.command()
 def data(
     contact_sheet: Annotated[
-        Path | None, typer.Option(help="Draw some pictures of each class into this PNG file.")
+        Path | None, typer.Option(help="Draw some images of each class into this PNG file.")
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -96,15 +96,15 @@ def train(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Your own pictures, DIR/train/CLASS/PICTURE. Default: Fashion-MNIST."),
+        typer.Option(help="Your own images, DIR/train/CLASS/IMAGE. Default: Fashion-MNIST."),
     ] = None,
-    size: Annotated[
+    image_size: Annotated[
         int | None,
         typer.Option(min=8, help="Height and width that they get. Default: 64; backbones 128."),
     ] = None,
-    garments: Annotated[
+    segment_garment: Annotated[
         bool,
-        typer.Option("--garments", help="They are photographs of garments: cut those out first."),
+        typer.Option("--segment-garment", help="They are photos of garments: cut those out first."),
     ] = False,
     backbone: Annotated[
         str | None, typer.Option(help="Network of keras.applications to train on them.")
@@ -115,7 +115,7 @@ def train(
     ] = None,
     photos: Annotated[
         Path | None,
-        typer.Option(help="Photographs of clothes to learn from beside Fashion-MNIST."),
+        typer.Option(help="Photos of clothes to learn from beside Fashion-MNIST."),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
@@ -135,8 +135,8 @@ def train(
         photos=photos,
         teachers=tuple(teacher or ()),
         data=data,
-        size=size,
-        garments=garments,
+        size=image_size,
+        garments=segment_garment,
         backbone=backbone,
         weights=weights,
     )
@@ -166,7 +166,7 @@ def export(
             show_default=False,
         ),
     ] = None,
-    max_drop: Annotated[
+    max_accuracy_drop: Annotated[
         float,
         typer.Option(
             min=0,
@@ -191,20 +191,20 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR|NPZ",
-            help="Pictures for a model that is no run: a folder of them, or of one folder for each "
+            help="Images for a model that is no run: a folder of them, or of one folder for each "
             "class, or an .npz file with images and labels.",
             show_default=False,
         ),
     ] = None,
     calibration_size: Annotated[
         int | None,
-        typer.Option(min=1, help="How many pictures calibrate; the others check. Default: 500."),
+        typer.Option(min=1, help="How many images calibrate; the others check. Default: 500."),
     ] = None,
-    pixels: Annotated[
+    input_range: Annotated[
         Literal["auto", "0..1", "-1..1", "0..255"],
         typer.Option(
             help="Values that the network was trained to see. Default: what fits the model and the "
-            "labelled pictures."
+            "labeled images."
         ),
     ] = "auto",
     allow_code: Annotated[
@@ -213,9 +213,9 @@ def export(
             "--allow-code", help="Trust the model file: run code in it, import modules it names."
         ),
     ] = False,
-    debug: Annotated[
+    layer_report: Annotated[
         bool,
-        typer.Option("--debug", help="Write what each layer of the int8 files loses, too."),
+        typer.Option("--layer-report", help="Write what each layer of the int8 files loses, too."),
     ] = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder. Default: exports/NAME.")
@@ -224,19 +224,21 @@ def export(
 ) -> None:
     """Export a trained network to TFLite and ONNX, and verify each file in its real runtime."""
     from fmx_cli.export import Wanted, export_model
-    from fmx_cli.foreign import Foreign
+    from fmx_cli.external_model import External
 
     chosen = (*(formats or FLOAT32), *(INT8 if int8 else ()))
     wanted = Wanted(
         formats=tuple(dict.fromkeys(chosen)),
         calibration_size=calibration_size,
-        max_drop=max_drop,
+        max_accuracy_drop=max_accuracy_drop,
         target=target,
-        debug=debug,
+        debug=layer_report,
         output=output,
     )
-    foreign = Foreign(labels=labels, calibration=calibration, pixels=pixels, allow_code=allow_code)
-    export_model(model, wanted, data_dir=data_dir, foreign=foreign)
+    external = External(
+        labels=labels, calibration=calibration, pixels=input_range, allow_code=allow_code
+    )
+    export_model(model, wanted, data_dir=data_dir, external=external)
 
 
 @app.command()
@@ -246,7 +248,7 @@ def inspect(
     ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show what a model file says of itself: its card, its operators, and what they cost."""
+    """Show what a model file says of itself: its metadata, its operators, and what they cost."""
     from fmx_cli.inspect import show
 
     show(model, json=json)
@@ -273,8 +275,8 @@ def bench(
         Path | None,
         typer.Option(
             metavar="NPZ|DIR",
-            help="Labelled pictures: an .npz file with images and labels, or a folder with one "
-            "folder for each class. Default: Fashion-MNIST's test pictures.",
+            help="Labeled images: an .npz file with images and labels, or a folder with one "
+            "folder for each class. Default: Fashion-MNIST's test images.",
             show_default=False,
         ),
     ] = None,
@@ -286,15 +288,15 @@ def bench(
             show_default=False,
         ),
     ] = None,
-    peers: Annotated[
+    reference_tools: Annotated[
         bool,
         typer.Option(
-            "--peers",
+            "--reference-tools",
             help="Measure with others' tools too: litert-benchmark, onnxruntime alone, LoadGen.",
         ),
     ] = False,
-    rounds: Annotated[int, typer.Option(min=1, help="How often the models take turns.")] = 20,
-    calls: Annotated[int, typer.Option(min=1, help="Single pictures in each round.")] = 500,
+    repeats: Annotated[int, typer.Option(min=1, help="How often the models take turns.")] = 20,
+    iterations: Annotated[int, typer.Option(min=1, help="Single images in each round.")] = 500,
     resume: Annotated[
         bool, typer.Option("--resume", help="Finish an interrupted benchmark.")
     ] = False,
@@ -309,9 +311,9 @@ def bench(
     wanted = Wanted(
         images=images,
         devices=tuple(device or ()),
-        peers=peers,
-        rounds=rounds,
-        calls=calls,
+        peers=reference_tools,
+        rounds=repeats,
+        calls=iterations,
         resume=resume,
     )
     bench_files(models or [], output, data_dir, wanted)
@@ -344,7 +346,7 @@ def demo(
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Do it all once: data, train, export --int8, bench, and fmx-run on pictures."""
+    """Do it all once: data, train, export --int8, bench, and fmx-run on images."""
     from fmx_cli.demo import show
 
     show(full=full, data_dir=data_dir)

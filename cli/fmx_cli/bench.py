@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmx_benchmarks.suite import with_macs
+from fmx_benchmarks.measure.session import with_macs
 from fmx_cli.export import EXPORTS
 from fmx_cli.terminal import note, out, steps
-from fmx_export.manifest import MANIFEST, Manifest
-from fmx_export.publish import finish_publishing
-from fmx_runtime import codec
-from fmx_runtime.atomic import make_folder
+from fmx_export.pipeline.manifest import MANIFEST, Manifest
+from fmx_export.pipeline.publish import finish_publishing
 from fmx_runtime.errors import DataError, FmxError
-from fmx_training import fashion_mnist, kept
+from fmx_runtime.support import json_codec
+from fmx_runtime.support.atomic import make_folder
+from fmx_training.data import fashion_mnist, saved_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from fmx_benchmarks.device import Device
-    from fmx_benchmarks.suite import Plan
+    from fmx_benchmarks.measure.device import Device
+    from fmx_benchmarks.measure.session import Plan
     from fmx_runtime.bench.journal import Journal
-    from fmx_runtime.bench.labelled import Labelled
-    from fmx_runtime.bench.record import Result
+    from fmx_runtime.bench.result import Result
+    from fmx_runtime.labeled_images import LabeledImages
 
 __all__ = ["Wanted", "bench_files"]
 
@@ -43,11 +43,11 @@ class Wanted:
     """What is asked for beside the models.
 
     Attributes:
-        images: labelled pictures, see `fmx_runtime.bench.labelled.read`; None for the test pictures
+        images: labeled images, see `fmx_runtime.labeled_images.read`; None for the test images
             of the run that the models were exported from.
         devices: where to measure too, as ``ssh://user@host``.
         peers: whether others' tools take part.
-        rounds: see `fmx_runtime.bench.record.Settings`.
+        rounds: see `fmx_runtime.bench.result.Settings`.
         calls: likewise.
         resume: whether an interrupted benchmark is finished.
     """
@@ -81,25 +81,26 @@ def bench_files(
         FmxError: nothing could be measured; or some models or devices could not, after the
             reports on the others are written.
     """
-    from fmx_benchmarks import report, suite, table
-    from fmx_benchmarks.device import Device
+    from fmx_benchmarks.measure import session
+    from fmx_benchmarks.measure.device import Device
+    from fmx_benchmarks.report import report, table
 
     wanted = wanted or Wanted()
     devices = [Device.parse(text) for text in wanted.devices]
     files, keras_model = _expand(list(paths) or [_newest_export()])
-    pictures = _pictures(wanted.images, data_dir, keras_model)
-    plan = suite.plan(
-        files, pictures, keras_model=keras_model, rounds=wanted.rounds, calls=wanted.calls
+    images = _images(wanted.images, data_dir, keras_model)
+    plan = session.plan(
+        files, images, keras_model=keras_model, rounds=wanted.rounds, calls=wanted.calls
     )
     folder = make_folder(output or _REPORTS / files[0].name.split(".")[0])
     try:
         with steps() as progress:
-            result, journal = suite.measure(plan, folder, resume=wanted.resume, progress=progress)
+            result, journal = session.measure(plan, folder, resume=wanted.resume, progress=progress)
             work = _Work(plan, folder, journal, progress)
             result, written = work.finish(result, devices, peers=wanted.peers)
     except KeyboardInterrupt:
         note(
-            f"interrupted; what was measured is in '{folder / suite.PART}': the same command with "
+            f"interrupted; what was measured is in '{folder / session.PART}': the same command with "
             "--resume goes on"
         )
         sys.exit(130)
@@ -139,19 +140,19 @@ class _Work:
         return result, written
 
     def _write(self, result: Result) -> tuple[Path, ...]:
-        from fmx_benchmarks import report
+        from fmx_benchmarks.report import report
 
         return report.write_all(result, self._images, self.folder)
 
     @functools.cached_property
     def _images(self) -> NDArray[np.uint8]:
-        """The pictures as the first model sees them: uint8 ``(n, height, width, channels)``."""
-        return self.plan.labelled.pixels(self.plan.models[0].card.input)
+        """The images as the first model sees them: uint8 ``(n, height, width, channels)``."""
+        return self.plan.labeled.pixels(self.plan.models[0].metadata.input)
 
     @functools.cached_property
     def _macs(self) -> dict[str, int | None]:
         """Each file's multiply-accumulates, as far as they can be counted, by its SHA-256."""
-        from fmx_export.inspection import inspect_file
+        from fmx_export.pipeline.inspect import inspect_file
 
         macs: dict[str, int | None] = {}
         for model in reversed(self.plan.models):
@@ -163,16 +164,16 @@ class _Work:
         return macs
 
     def _peers(self) -> tuple[Any, ...]:
-        from fmx_benchmarks.peers import measure_peers
-        from fmx_runtime.bench.record import PeerFigure
+        from fmx_benchmarks.measure.reference_tools import measure_reference_tools
+        from fmx_runtime.bench.result import ReferenceToolTiming
 
         def work() -> list[dict[str, Any]]:
             with tempfile.TemporaryDirectory(prefix="fmx-peers-") as name:
-                pictures = Path(name, "pictures.npy")
-                np.save(pictures, self._images)
-                figures = measure_peers(
+                images = Path(name, "images.npy")
+                np.save(images, self._images)
+                figures = measure_reference_tools(
                     self.plan.files,
-                    pictures,
+                    images,
                     rounds=self.plan.settings.rounds,
                     core=self.plan.settings.core,
                     progress=self.progress,
@@ -180,23 +181,23 @@ class _Work:
             return [dataclasses.asdict(figure) for figure in figures]
 
         done = self.journal.once("peers", work)
-        return tuple(codec.decode(PeerFigure, figure) for figure in done)
+        return tuple(json_codec.decode(ReferenceToolTiming, figure) for figure in done)
 
     def _with_device(self, result: Result, device: Device) -> Result:
         """The result with the device's run; or with what failed there, in this machine's run."""
-        from fmx_benchmarks import device as devices
-        from fmx_runtime.bench.labelled import save
-        from fmx_runtime.bench.record import Failure
-        from fmx_runtime.bench.record import Run as RunRecord
+        from fmx_benchmarks.measure import device as devices
+        from fmx_runtime.bench.result import Failure
+        from fmx_runtime.bench.result import Run as RunRecord
+        from fmx_runtime.labeled_images import save
 
         def work() -> dict[str, Any]:
             with tempfile.TemporaryDirectory(prefix="fmx-device-") as name:
-                pictures = Path(name, "pictures.npz")
-                save(self._as_arrays(), pictures)
+                images = Path(name, "images.npz")
+                save(self._as_arrays(), images)
                 measured = devices.measure(
                     device,
                     self.plan.files,
-                    pictures,
+                    images,
                     rounds=self.plan.settings.rounds,
                     calls=self.plan.settings.calls,
                     progress=self.progress,
@@ -204,7 +205,7 @@ class _Work:
             return dataclasses.asdict(measured.runs[0])
 
         try:
-            run = codec.decode(RunRecord, self.journal.once(f"device {device}", work))
+            run = json_codec.decode(RunRecord, self.journal.once(f"device {device}", work))
         except FmxError as error:
             failure = Failure(name=str(device), reason=str(error))
             here = result.runs[0]
@@ -212,23 +213,21 @@ class _Work:
             return dataclasses.replace(result, runs=(here, *result.runs[1:]))
         return dataclasses.replace(result, runs=(*result.runs, with_macs(run, self._macs)))
 
-    def _as_arrays(self) -> Labelled:
-        """The pictures as an array, which can be sent to a device."""
-        labelled = self.plan.labelled
-        return dataclasses.replace(
-            labelled, pictures=self._images, class_names=self.plan.class_names
-        )
+    def _as_arrays(self) -> LabeledImages:
+        """The images as an array, which can be sent to a device."""
+        labeled = self.plan.labeled
+        return dataclasses.replace(labeled, images=self._images, class_names=self.plan.class_names)
 
 
-def _pictures(images: Path | None, data_dir: Path | None, keras_model: Path | None) -> Labelled:
-    """The pictures that are named, or else the test pictures of the models' run."""
-    from fmx_runtime.bench.labelled import Labelled, read
+def _images(images: Path | None, data_dir: Path | None, keras_model: Path | None) -> LabeledImages:
+    """The images that are named, or else the test images of the models' run."""
+    from fmx_runtime.labeled_images import LabeledImages, read
 
     if images is not None:
         return read(images)
-    own = kept.splits(keras_model.parent) if keras_model else None
+    own = saved_images.splits(keras_model.parent) if keras_model else None
     test = (own or fashion_mnist.load(data_dir)).test
-    return Labelled(test.name, test.images, test.labels, test.class_names)
+    return LabeledImages(test.name, test.images, test.labels, test.class_names)
 
 
 def _complain(result: Result) -> None:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fmx_benchmarks import gate as gates
-from fmx_benchmarks.compare import compare
-from fmx_benchmarks.metrics import METRICS
+from fmx_benchmarks.statistics import regression_limits as gates
+from fmx_benchmarks.statistics.compare import compare
+from fmx_benchmarks.statistics.metrics import METRICS
 from fmx_cli.terminal import note, out
-from fmx_runtime.bench.record import Result
+from fmx_runtime.bench.result import Result
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from fmx_benchmarks.compare import Change, Comparison
-    from fmx_benchmarks.gate import Gate
+    from fmx_benchmarks.statistics.compare import Change, Comparison
+    from fmx_benchmarks.statistics.regression_limits import RegressionLimit
 
 __all__ = ["compare_files"]
 
@@ -50,7 +50,7 @@ def compare_files(old: Path, new: Path, fail_if: Sequence[str]) -> None:
     Args:
         old: a ``result.json``.
         new: another.
-        fail_if: limits, see `fmx_benchmarks.gate`.
+        fail_if: limits, see `fmx_benchmarks.statistics.regression_limits`.
 
     Raises:
         DataError: a file is no result, or a limit is none.
@@ -84,8 +84,8 @@ def _print(comparison: Comparison) -> None:
         out.print(Text(f"{name} is new"))
     for sentence in comparison.failures:
         out.print(Text(f"not measured: {sentence}", "yellow"))
-    if not comparison.same_pictures:
-        out.print(Text("the pictures are not the same: answers are compared as of two samples"))
+    if not comparison.same_images:
+        out.print(Text("the images are not the same: answers are compared as of two samples"))
     out.print("* beyond noise: the interval does not reach 0", style="dim")
 
 
@@ -140,7 +140,7 @@ def _digits(unit: str) -> int:
     return 4 if unit == "nats" else 2
 
 
-def _judge(limit: Gate, comparison: Comparison) -> int:
+def _judge(limit: RegressionLimit, comparison: Comparison) -> int:
     broken, reasons = gates.failing(limit, comparison), gates.unjudged(limit, comparison)
     for change in broken:
         note(

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from fmx_cli.terminal import bold, note, out
 from fmx_runtime.errors import DataError
-from fmx_training import contact_sheet, fashion_mnist
+from fmx_training.data import contact_sheet, fashion_mnist
 
 if TYPE_CHECKING:
     from pathlib import Path

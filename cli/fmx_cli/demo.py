@@ -15,17 +15,18 @@ from fmx_cli.bench import bench_files
 from fmx_cli.data import show as show_data
 from fmx_cli.export import EXPORTS, Wanted, export_run
 from fmx_cli.terminal import note, out
-from fmx_runtime.atomic import make_folder, replacing
-from fmx_training import fashion_mnist, recipes
+from fmx_runtime.support.atomic import make_folder, replacing
+from fmx_training import recipes
+from fmx_training.data import fashion_mnist
 
 if TYPE_CHECKING:
-    from fmx_training.dataset import Dataset
+    from fmx_training.data.dataset import Dataset
 
 __all__ = ["show"]
 
 _RECIPE = "baseline"
 _SHORT_EPOCHS = 4
-_PICTURES = Path("demo/pictures")
+_IMAGES = Path("demo/images")
 
 
 def show(*, full: bool, data_dir: Path | None) -> None:
@@ -46,11 +47,20 @@ def show(*, full: bool, data_dir: Path | None) -> None:
     export_run(run.folder, Wanted(), data_dir=data_dir)
     _heading("fmx bench")
     report = bench_files([EXPORTS / recipe.name], None, data_dir)
-    pictures = _write_pictures(fashion_mnist.load(data_dir).test)
-    _heading(f"fmx-run --top-k 3 {pictures}")
+    images = _write_images(fashion_mnist.load(data_dir).test)
+    _heading(f"fmx-run --top-k 3 {images}")
     model = EXPORTS / recipe.name / f"{recipe.name}.int8.tflite"
     subprocess.run(
-        [sys.executable, "-m", "fmx_runtime.cli", "--model", model, "--top-k", "3", pictures],
+        [
+            sys.executable,
+            "-m",
+            "fmx_runtime.command.main",
+            "--model",
+            model,
+            "--top-k",
+            "3",
+            images,
+        ],
         check=True,
     )
     out.print(f"\nThe report: [bold]{report}[/]")
@@ -60,9 +70,9 @@ def _heading(command: str) -> None:
     out.print(f"\n[bold]$ {command}[/]")
 
 
-def _write_pictures(dataset: Dataset) -> Path:
-    """The first test picture of each class as a PNG file named after its class."""
-    folder = make_folder(_PICTURES)
+def _write_images(dataset: Dataset) -> Path:
+    """The first test image of each class as a PNG file named after its class."""
+    folder = make_folder(_IMAGES)
     for index, name in enumerate(dataset.class_names):
         first = int(np.argmax(dataset.labels == index))
         words = "".join(char if char.isalnum() else "-" for char in name.lower())

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
-from fmx_cli import material
+from fmx_cli import training_data
 from fmx_cli.speed import against_float
 from fmx_cli.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
-from fmx_export.errors import RefusedError
-from fmx_export.formats import FLOAT32, INT8, Format
-from fmx_export.manifest import MANIFEST
-from fmx_runtime.atomic import make_folder
-from fmx_runtime.card import Provenance
+from fmx_export.common.errors import AccuracyControlError
+from fmx_export.pipeline.formats import FLOAT32, INT8, Format
+from fmx_export.pipeline.manifest import MANIFEST
 from fmx_runtime.errors import DataError
-from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import run as runs
+from fmx_runtime.model_file.metadata import Provenance
+from fmx_runtime.support.atomic import make_folder
+from fmx_runtime.support.stderr_filter import filter_native_stderr
+from fmx_training import run_folder as runs
 
 if TYPE_CHECKING:
-    from fmx_cli.foreign import Foreign
-    from fmx_export.bundle import Calibration, Source
-    from fmx_export.manifest import Attempt, ExportedFile, Manifest
-    from fmx_export.verify import LabelledPictures
-    from fmx_training.run import Run
+    from fmx_cli.external_model import External
+    from fmx_export.pipeline.export import Calibration, Source
+    from fmx_export.pipeline.manifest import Attempt, ExportedFile, Manifest
+    from fmx_export.pipeline.verify import ValidationImages
+    from fmx_training.run_folder import Run
 
 __all__ = ["EXPORTS", "Wanted", "export_file", "export_model", "export_run"]
 
@@ -35,10 +35,10 @@ EXPORTS = Path("exports")
 
 _SEED = 0
 _CALIBRATION = 500
-"""Pictures that calibrate."""
+"""Images that calibrate."""
 _TIMED = 40
-"""Pictures that files are timed with."""
-_RUNS_KNOW = "a training run knows its labels, its pictures and its pixels"
+"""Images that files are timed with."""
+_RUNS_KNOW = "a training run knows its labels, its images and its pixels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +47,8 @@ class Wanted:
 
     Attributes:
         formats: of the files.
-        calibration_size: how many pictures calibrate; None for `_CALIBRATION`, or all there are.
-        max_drop: largest loss of accuracy, in percentage points.
+        calibration_size: how many images calibrate; None for `_CALIBRATION`, or all there are.
+        max_accuracy_drop: largest loss of accuracy, in percentage points.
         target: the processor that int8 files are for.
         debug: whether to write what each layer of int8 files loses.
         output: the folder; None is one below `EXPORTS` that is named after the model.
@@ -56,14 +56,14 @@ class Wanted:
 
     formats: tuple[Format, ...] = (*FLOAT32, *INT8)
     calibration_size: int | None = None
-    max_drop: float = 0.5
+    max_accuracy_drop: float = 0.5
     target: Literal["auto", "x86-64", "arm64"] = "auto"
     debug: bool = False
     output: Path | None = None
 
 
 def export_model(
-    path: Path | None, wanted: Wanted, *, data_dir: Path | None, foreign: Foreign
+    path: Path | None, wanted: Wanted, *, data_dir: Path | None, external: External
 ) -> None:
     """Export a run, or any Keras image classifier from a file."""
     if path is not None and not path.exists():
@@ -75,25 +75,25 @@ def export_model(
         if data_dir:
             raise DataError(
                 f"'{path}' is no training run, and --data-dir is for those; "
-                "--calibration names pictures for other models"
+                "--calibration names images for other models"
             )
-        export_file(path, wanted, foreign=foreign)
+        export_file(path, wanted, external=external)
         return
-    if given := foreign.given():
+    if given := external.given():
         raise DataError(f"{_RUNS_KNOW}: leave out {given[0]}, or give another model file")
     export_run(path, wanted, data_dir=data_dir)
 
 
 def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> None:
-    """Export a run: calibrated on its training pictures, verified on its validation pictures."""
+    """Export a run: calibrated on its training images, verified on its validation images."""
     run = _find(path)
     folder = make_folder(wanted.output or EXPORTS / run.info.recipe.name)
-    splits = material.again(run, data_dir).splits
+    splits = training_data.again(run, data_dir).splits
     size = wanted.calibration_size or min(_CALIBRATION, len(splits.train))
     sample = splits.train.balanced_sample(size, _SEED)
     note(f"exporting {run.folder}")
-    with native_stderr_silenced():
-        from fmx_export.bundle import Calibration
+    with filter_native_stderr():
+        from fmx_export.pipeline.export import Calibration
 
         source = _source(run)
         calibration = Calibration(sample.images, splits.train.name, _SEED)
@@ -102,21 +102,21 @@ def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> N
     _report(manifest, folder, speeds)
 
 
-def export_file(path: Path, wanted: Wanted, *, foreign: Foreign) -> None:
-    """Export a Keras model: calibrated on some of the user's pictures, verified on the others."""
+def export_file(path: Path, wanted: Wanted, *, external: External) -> None:
+    """Export a Keras model: calibrated on some of the user's images, verified on the others."""
     calibrated = [form for form in wanted.formats if form.calibrated]
-    if calibrated and foreign.calibration is None:
+    if calibrated and external.calibration is None:
         raise DataError(
-            f"{calibrated[0]} needs --calibration: a folder or an .npz file of pictures as the "
+            f"{calibrated[0]} needs --calibration: a folder or an .npz file of images as the "
             "network will see them"
         )
     note(f"exporting {path}")
-    with native_stderr_silenced():
-        from fmx_cli.foreign import prepare
-        from fmx_export.bundle import Calibration
+    with filter_native_stderr():
+        from fmx_cli.external_model import prepare
+        from fmx_export.pipeline.export import Calibration
 
         source, sample, held_out = prepare(
-            path, foreign, wanted.calibration_size or _CALIBRATION, _SEED
+            path, external, wanted.calibration_size or _CALIBRATION, _SEED
         )
         folder = make_folder(wanted.output or EXPORTS / path.stem)
         calibration = Calibration(sample.images, sample.name, _SEED)
@@ -128,17 +128,17 @@ def export_file(path: Path, wanted: Wanted, *, foreign: Foreign) -> None:
 def _write(
     source: Source,
     calibration: Calibration,
-    held_out: LabelledPictures,
+    held_out: ValidationImages,
     wanted: Wanted,
     folder: Path,
 ) -> Manifest:
-    from fmx_export import bundle
+    from fmx_export.pipeline import export
 
     with steps() as progress:
-        return bundle.export(
+        return export.export(
             source,
             formats=wanted.formats,
-            max_drop=wanted.max_drop / 100,
+            max_accuracy_drop=wanted.max_accuracy_drop / 100,
             target=None if wanted.target == "auto" else wanted.target,
             debug=wanted.debug,
             calibration=calibration,
@@ -167,9 +167,9 @@ def _find(path: Path | None) -> Run:
 
 
 def _source(run: Run) -> Source:
-    from fmx_export import provenance
-    from fmx_export.bundle import Source
-    from fmx_export.keras_model import check_model, load_model
+    from fmx_export.pipeline import provenance
+    from fmx_export.pipeline.export import Source
+    from fmx_export.source.keras_model import check_model, load_model
 
     if not run.model_path.is_file():
         raise DataError(f"'{run.model_path}' is missing; train again with 'fmx train'")
@@ -197,7 +197,7 @@ def _report(manifest: Manifest, folder: Path, speeds: dict[str, float]) -> None:
     """Print what was written.
 
     Raises:
-        RefusedError: something was refused.
+        AccuracyControlError: something was refused.
     """
     if manifest.files:
         _print(manifest.files, speeds)
@@ -215,16 +215,16 @@ def _report(manifest: Manifest, folder: Path, speeds: dict[str, float]) -> None:
             note(f"tried: {_in_words(refused.attempts)}")
     if manifest.refused:
         names = ", ".join(refused.file for refused in manifest.refused)
-        raise RefusedError(
+        raise AccuracyControlError(
             f"not published: {names}, for the reasons above and in '{folder / MANIFEST}'; "
-            "--max-drop allows a larger loss, --calibration-size takes more pictures"
+            "--max-accuracy-drop allows a larger loss, --calibration-size takes more images"
         )
 
 
 def _print(files: tuple[ExportedFile, ...], speeds: dict[str, float]) -> None:
     first = files[0].accuracy
     keras = "no labels known" if first.keras is None else f"Keras {first.keras:.2%}"
-    out.print(f"on {first.size:,} pictures of {first.data}; {keras}")
+    out.print(f"on {first.size:,} images of {first.data}; {keras}")
     table = Table("file", "KB", "accuracy", "agrees with Keras", "speed here", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -242,7 +242,9 @@ def _in_words(attempts: tuple[Attempt, ...]) -> str:
     for attempt in attempts:
         figure = attempt.accuracy.file
         of = "" if figure is not None else " agreement"
-        kept = f" and {len(attempt.float_layers)} float layers" if attempt.float_layers else ""
+        kept = (
+            f" and {len(attempt.excluded_layers)} float layers" if attempt.excluded_layers else ""
+        )
         share = attempt.accuracy.agreement if figure is None else figure
         tries.append(f"{attempt.calibration}{kept} {share:.2%}{of}")
     return ", ".join(tries)

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fmx_cli.terminal import out
-from fmx_export.inspection import inspect_file
-from fmx_runtime import codec
+from fmx_export.pipeline.inspect import inspect_file
 from fmx_runtime.errors import ModelFileError
+from fmx_runtime.support import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from rich.console import JustifyMethod
 
-    from fmx_export.graph import Graph, Operator, Tensor, Totals
-    from fmx_export.inspection import Inspection
-    from fmx_runtime.card import InputSpec, ModelCard
+    from fmx_export.common.graph import Graph, Operator, Tensor, Totals
+    from fmx_export.pipeline.inspect import Inspection
+    from fmx_runtime.model_file.metadata import InputSpec, ModelMetadata
 
 __all__ = ["show"]
 
 _WIDTH = 100  # wider tables are hard to read along
 _FEW_LABELS = 20
 _FORMATS = {"tflite": "TFLite", "onnx": "ONNX"}
-_STYLES = {"whole": "green", "no card": "yellow"}
+_STYLES = {"whole": "green", "no metadata": "yellow"}
 _COLOURS = {1: "gray", 3: "RGB"}
 _RESIZE = {"fit": "fitted, the rest filled", "stretch": "stretched"}
 _POLARITY = {
@@ -49,7 +49,7 @@ def show(path: Path, *, json: bool) -> None:
     """
     inspection = inspect_file(path)
     if json:
-        out.out(codec.encode(inspection, indent=2), highlight=False)
+        out.out(json_codec.encode(inspection, indent=2), highlight=False)
     else:
         _print(inspection)
     if inspection.problem:
@@ -73,47 +73,47 @@ def _print(inspection: Inspection) -> None:
 
 def _head(inspection: Inspection) -> Iterator[tuple[str, str, str]]:
     """Heading, value and style of each line about the file as a whole."""
-    card, graph = inspection.card, inspection.graph
-    precision = f", {card.precision}" if card else ""
+    metadata, graph = inspection.metadata, inspection.graph
+    precision = f", {metadata.precision}" if metadata else ""
     form = _FORMATS[graph.format]
     yield "file", f"{inspection.file}: {form}{precision}, {inspection.size_bytes:,} bytes", "bold"
     verdict = inspection.verdict
     said = {
         "whole": "whole: the file is as it was exported",
-        "no card": "no model card: not written by 'fmx export', or lost since; the graph alone",
+        "no metadata": "no model metadata: not written by 'fmx export', or lost since; the graph alone",
     }.get(verdict, f"{verdict}: {inspection.problem}")
     yield "checksum", said, _STYLES.get(verdict, "red")
     for tensor in graph.inputs:
         yield "input", _tensor(tensor), ""
-    if card:
-        yield "", _pixel(card.input), ""
-        yield "", _pictures(card.input), ""
+    if metadata:
+        yield "", _pixel(metadata.input), ""
+        yield "", _images(metadata.input), ""
     for tensor in graph.outputs:
         yield "output", _tensor(tensor), ""
-    if card:
-        yield from _card(card)
+    if metadata:
+        yield from _metadata(metadata)
 
 
-def _card(card: ModelCard) -> Iterator[tuple[str, str, str]]:
-    yield "", f"{card.output} of {len(card.labels):,} classes", ""
-    more = ", …" if len(card.labels) > _FEW_LABELS else ""
-    yield "labels", ", ".join(card.labels[:_FEW_LABELS]) + more, ""
-    yield "model", f"{card.name}, {card.task}", ""
-    if quantization := card.quantization:
+def _metadata(metadata: ModelMetadata) -> Iterator[tuple[str, str, str]]:
+    yield "", f"{metadata.output} of {len(metadata.labels):,} classes", ""
+    more = ", …" if len(metadata.labels) > _FEW_LABELS else ""
+    yield "labels", ", ".join(metadata.labels[:_FEW_LABELS]) + more, ""
+    yield "model", f"{metadata.name}, {metadata.task}", ""
+    if quantization := metadata.quantization:
         yield "quantization", quantization.scheme, ""
-        sample = f"{quantization.size:,} pictures of {quantization.split}"
+        sample = f"{quantization.size:,} images of {quantization.split}"
         yield "", f"{quantization.calibration} over {sample}, seed {quantization.seed}", ""
-        if quantization.float_layers:
-            yield "", f"kept in float: {', '.join(quantization.float_layers)}", ""
-    if accuracy := card.accuracy:
-        where = f"{accuracy.size:,} pictures of {accuracy.data}"
+        if quantization.excluded_layers:
+            yield "", f"kept in float: {', '.join(quantization.excluded_layers)}", ""
+    if accuracy := metadata.accuracy:
+        where = f"{accuracy.size:,} images of {accuracy.data}"
         same = f"the same label as Keras for {accuracy.agreement:.2%}"
         if accuracy.file is None or accuracy.keras is None:
             yield "accuracy", f"unknown; {same} of {where}", ""
         else:
             yield "accuracy", f"{accuracy.file:.2%} on {where}", ""
             yield "", f"Keras {accuracy.keras:.2%}; {same}", ""
-    origin = card.provenance
+    origin = metadata.provenance
     yield "origin", f"recipe {origin.recipe}, seed {origin.seed}, {origin.data}", ""
     yield "", f"data {origin.data_digest[:16]}…, Keras model {origin.keras_digest[:16]}…", ""
     yield "", f"commit {origin.commit}", ""
@@ -131,10 +131,10 @@ def _pixel(spec: InputSpec) -> str:
     return f"pixels go in as {meaning}"
 
 
-def _pictures(spec: InputSpec) -> str:
+def _images(spec: InputSpec) -> str:
     size = f"{_COLOURS[spec.channels]} {spec.width}x{spec.height}"
     words = f"{size}, others are {_RESIZE[spec.resize]}; {_POLARITY[spec.polarity]}"
-    return f"{words}; in photographs the garment is found" if spec.subject == "garment" else words
+    return f"{words}; in photos the garment is found" if spec.subject == "garment" else words
 
 
 def _tensor(tensor: Tensor) -> str:
@@ -180,14 +180,14 @@ def _costs(inspection: Inspection) -> Table:
     _add(table, "", "all", f"{totals.operators:,} operators", *_cost(totals), style="bold")
     rest = inspection.size_bytes - totals.weight_bytes
     share = f"{100 * (1 - totals.file_share):.1f}"
-    _add(table, "", "rest", "graph, scales, card", "", "", f"{rest:,}", share, style="dim")
+    _add(table, "", "rest", "graph, scales, metadata", "", "", f"{rest:,}", share, style="dim")
     return table
 
 
 def _sums(inspection: Inspection) -> Iterator[str]:
     """Which operators compute with floating-point numbers, where integers are meant to."""
-    operators, card = inspection.graph.operators, inspection.card
-    stated = card is not None and not card.precision.startswith("float")
+    operators, metadata = inspection.graph.operators, inspection.metadata
+    stated = metadata is not None and not metadata.precision.startswith("float")
     integers = any(not item.is_float and item.multiply_accumulates != 0 for item in operators)
     if stated or integers:
         left = [f"{item.type} ({item.index})" for item in operators if item.is_float]

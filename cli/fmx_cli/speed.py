@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmx_export.manifest import ExportedFile
+    from fmx_export.pipeline.manifest import ExportedFile
 
 __all__ = ["against_float"]
 
@@ -23,17 +23,17 @@ _ROUNDS, _CALLS, _WARM_UP = 5, 40, 5
 
 
 def against_float(
-    files: Sequence[ExportedFile], folder: Path, pictures: NDArray[np.uint8]
+    files: Sequence[ExportedFile], folder: Path, images: NDArray[np.uint8]
 ) -> dict[str, float]:
     """How many times as fast as the float32 file of its format each other file is.
 
     Args:
         files: of one export.
         folder: where they are.
-        pictures: uint8 ``(n, height, width, channels)``, at the network's size.
+        images: uint8 ``(n, height, width, channels)``, at the network's size.
 
     Returns:
-        File name -> ratio of median times, one picture at a time on one thread, taking turns; for
+        File name -> ratio of median times, one image at a time on one thread, taking turns; for
         files of a format whose float32 file is there.
     """
     found = {}
@@ -47,7 +47,7 @@ def against_float(
         opened = [Classifier(folder / file.file) for file in alike]
         rounds = [
             [
-                time_calls(classifier.predict, pictures, calls=_CALLS, warmup=_WARM_UP)
+                time_calls(classifier.predict, images, calls=_CALLS, warmup=_WARM_UP)
                 for classifier in opened
             ]
             for _ in range(_ROUNDS)

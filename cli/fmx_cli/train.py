@@ -8,17 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmx_cli import material, memory
+from fmx_cli import memory, training_data
 from fmx_cli.terminal import bold, note, out
 from fmx_runtime.errors import DataError
-from fmx_runtime.quiet import native_stderr_silenced
-from fmx_training import backbones, fashion_mnist, recipes, teachers
-from fmx_training import run as runs
+from fmx_runtime.support.stderr_filter import filter_native_stderr
+from fmx_training import recipes
+from fmx_training import run_folder as runs
+from fmx_training.data import fashion_mnist
+from fmx_training.loop import distillation
+from fmx_training.networks import backbones
 
 if TYPE_CHECKING:
-    from fmx_cli.material import Material
-    from fmx_training.run import Run
-    from fmx_training.teachers import Teacher
+    from fmx_cli.training_data import TrainingData
+    from fmx_training.loop.distillation import Teacher
+    from fmx_training.run_folder import Run
 
 __all__ = ["RUNS", "Wanted", "begin", "finish", "go_on", "reopen"]
 
@@ -35,16 +38,16 @@ class Wanted:
     """What is to be trained, on what.
 
     Attributes:
-        recipe: name of one; None for what fits the pictures.
+        recipe: name of one; None for what fits the images.
         epochs: instead of the recipe's own number.
         seed: of everything random.
         output: run folder; None for one below `RUNS`.
         data_dir: folder with Fashion-MNIST's files; None to look for them.
-        photos: photographs of clothes to learn from beside Fashion-MNIST.
+        photos: photos of clothes to learn from beside Fashion-MNIST.
         teachers: folders of finished runs, whose networks' answers are learnt as well.
-        data: folder of the user's own pictures, instead of Fashion-MNIST.
+        data: folder of the user's own images, instead of Fashion-MNIST.
         size: height and width that those get, pixels.
-        garments: whether those are photographs of garments, which are cut out first.
+        garments: whether those are photos of garments, which are cut out first.
         backbone: network of keras.applications that learns them.
         weights: what it starts with: ``imagenet``, ``none``, or a file.
     """
@@ -63,7 +66,7 @@ class Wanted:
     weights: str | None = None
 
 
-def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
+def begin(wanted: Wanted) -> tuple[Run, TrainingData, tuple[Teacher, ...]]:
     """Make the folder of a new run, with what it needs to be gone on with."""
     _check_options(wanted)
     recipe = recipes.get(wanted.recipe or _fitting_recipe(wanted))
@@ -72,7 +75,7 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
     now = dt.datetime.now().astimezone()
     folder = wanted.output or RUNS / f"{recipe.name}-{now:%Y%m%d-%H%M%S}"
     runs.check_free(folder)
-    taught = tuple(teachers.open_teacher(teacher) for teacher in wanted.teachers)
+    taught = tuple(distillation.open_teacher(teacher) for teacher in wanted.teachers)
     if wanted.data:
         side = wanted.size or (_BACKBONE_SIDE if wanted.backbone else _SIDE)
         spec = runs.input_spec(
@@ -85,7 +88,7 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
             backbones.check(wanted.backbone, side, wanted.weights or "imagenet")
             scale, offset = backbones.FAMILIES[wanted.backbone]
             spec = replace(spec, scale=scale, offset=offset)
-        pictures, spec = material.of_own(
+        images, spec = training_data.from_image_folder(
             wanted.data, spec, wanted.seed or 0, gray=not wanted.backbone
         )
     else:
@@ -95,14 +98,14 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
             polarity=fashion_mnist.POLARITY,
             subject=fashion_mnist.SUBJECT,
         )
-        pictures = material.of_clothes(wanted.data_dir, wanted.photos, spec)
-    train = pictures.splits.train
+        images = training_data.from_fashion_mnist(wanted.data_dir, wanted.photos, spec)
+    train = images.splits.train
     for teacher in taught:
-        teachers.check_fits(teacher, spec.shape, train.class_names)
+        distillation.check_fits(teacher, spec.shape, train.class_names)
     info = runs.plan(
         recipe,
         train,
-        pictures.examples,
+        images.examples,
         spec,
         teachers=tuple(teacher.info for teacher in taught),
         backbone=wanted.backbone or "",
@@ -110,26 +113,26 @@ def begin(wanted: Wanted) -> tuple[Run, Material, tuple[Teacher, ...]]:
         epochs=wanted.epochs,
         seed=wanted.seed or 0,
     )
-    pictures.keep(folder)
-    return runs.create(folder, info), pictures, taught
+    images.keep(folder)
+    return runs.create(folder, info), images, taught
 
 
 def _check_options(wanted: Wanted) -> None:
     """Refuse options that do not go together."""
     if wanted.data and (wanted.photos or wanted.data_dir):
         other = "--photos" if wanted.photos else "--data-dir"
-        raise DataError(f"--data is for your own pictures, {other} for Fashion-MNIST; give one")
+        raise DataError(f"--data is for your own images, {other} for Fashion-MNIST; give one")
     for option, given in (
-        ("--size", wanted.size),
-        ("--garments", wanted.garments),
+        ("--image-size", wanted.size),
+        ("--segment-garment", wanted.garments),
         ("--backbone", wanted.backbone),
     ):
         if given and not wanted.data:
-            raise DataError(f"{option} goes with --data, which names your own pictures")
+            raise DataError(f"{option} goes with --data, which names your own images")
     if wanted.weights and not wanted.backbone:
         raise DataError("--weights goes with --backbone, the network that they are of")
     if wanted.size and wanted.size > _LARGEST_SIDE:
-        raise DataError(f"--size {wanted.size} is more than {_LARGEST_SIDE} pixels; lower it")
+        raise DataError(f"--image-size {wanted.size} is more than {_LARGEST_SIDE} pixels; lower it")
 
 
 def _fitting_recipe(wanted: Wanted) -> str:
@@ -160,8 +163,8 @@ def reopen(wanted: Wanted) -> Run:
         ("--photos", wanted.photos),
         ("--teacher", wanted.teachers),
         ("--data", wanted.data),
-        ("--size", wanted.size),
-        ("--garments", wanted.garments),
+        ("--image-size", wanted.size),
+        ("--segment-garment", wanted.garments),
         ("--backbone", wanted.backbone),
         ("--weights", wanted.weights),
     ):
@@ -174,28 +177,28 @@ def reopen(wanted: Wanted) -> Run:
 
 def go_on(run: Run, data_dir: Path | None) -> None:
     """Train a run that was stopped to the end, or until Ctrl-C."""
-    pictures = material.again(run, data_dir)
-    taught = tuple(teachers.open_teacher(Path(teacher.run)) for teacher in run.info.teachers)
-    finish(run, pictures, taught)
+    images = training_data.again(run, data_dir)
+    taught = tuple(distillation.open_teacher(Path(teacher.run)) for teacher in run.info.teachers)
+    finish(run, images, taught)
 
 
-def finish(run: Run, pictures: Material, taught: tuple[Teacher, ...] = ()) -> None:
+def finish(run: Run, images: TrainingData, taught: tuple[Teacher, ...] = ()) -> None:
     """Train to the end, or until Ctrl-C."""
-    info, examples = run.info, pictures.examples
+    info, examples = run.info, images.examples
     note(
         f"training {info.backbone or info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "
-        f"on {len(examples):,} pictures of {examples.name}; run folder {run.folder}"
+        f"on {len(examples):,} images of {examples.name}; run folder {run.folder}"
     )
     memory.keep_freed()
     try:
-        with native_stderr_silenced():
+        with filter_native_stderr():
             from fmx_training.train import train
 
             metrics = train(
                 run,
                 examples,
-                pictures.splits.validation,
-                lambda: pictures.splits.test,
+                images.splits.validation,
+                lambda: images.splits.test,
                 taught,
                 report=note,
             )
@@ -205,9 +208,9 @@ def finish(run: Run, pictures: Material, taught: tuple[Teacher, ...] = ()) -> No
     for evaluation in (metrics.validation, metrics.test):
         out.print(
             f"{evaluation.data}: accuracy [bold]{evaluation.accuracy:.2%}[/], "
-            f"loss [bold]{evaluation.loss:.4f}[/] on {evaluation.size:,} pictures"
+            f"loss [bold]{evaluation.loss:.4f}[/] on {evaluation.size:,} images"
         )
-    out.print("most confused test pictures:")
+    out.print("most confused test images:")
     for words in metrics.confused:
         out.print(f"  {words}", markup=False)
     out.print(f"{bold(run.folder)} holds the model, its figures and its curves", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""fmx-runtime: model file + picture -> label and score, on small computers.
+"""fmx-runtime: model file + image -> label and score, on small computers.
 
 >>> from fmx_runtime import Classifier
 >>> Classifier("baseline.int8.tflite").classify("boot.png")  # doctest: +SKIP
@@ -13,17 +13,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fmx_runtime.card import ModelCard
     from fmx_runtime.classifier import Classifier, Prediction
     from fmx_runtime.errors import (
         BackendError,
         DataError,
         ExportError,
         FmxError,
+        ImageError,
         ModelFileError,
         OutputError,
-        PictureError,
     )
+    from fmx_runtime.model_file.metadata import ModelMetadata
 
 __all__ = [
     "BackendError",
@@ -31,14 +31,18 @@ __all__ = [
     "DataError",
     "ExportError",
     "FmxError",
-    "ModelCard",
+    "ImageError",
     "ModelFileError",
+    "ModelMetadata",
     "OutputError",
-    "PictureError",
     "Prediction",
 ]
 
-_HOMES = {"Classifier": "classifier", "ModelCard": "card", "Prediction": "classifier"}
+_HOMES = {
+    "Classifier": "classifier",
+    "ModelMetadata": "model_file.metadata",
+    "Prediction": "classifier",
+}
 
 
 def __getattr__(name: str) -> Any:

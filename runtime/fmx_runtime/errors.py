@@ -3,9 +3,9 @@
 ::
 
     FmxError                exit code 1
-    ├── ModelFileError      3   (ValueError)   no model, a damaged one, or one without a card
+    ├── ModelFileError      3   (ValueError)   no model, a damaged one, or one without metadata
     ├── BackendError        3   (ImportError)  no interpreter for this model is installed
-    ├── PictureError        1   (ValueError)   a picture that cannot be read
+    ├── ImageError        1   (ValueError)   an image that cannot be read
     ├── DataError           1   (ValueError)   a data set, run or option that cannot be used
     ├── OutputError         1   (OSError)      results cannot be written
     └── ExportError         3   (RuntimeError) an exported file is not as good as it has to be
@@ -20,9 +20,9 @@ __all__ = [
     "DataError",
     "ExportError",
     "FmxError",
+    "ImageError",
     "ModelFileError",
     "OutputError",
-    "PictureError",
 ]
 
 
@@ -44,8 +44,8 @@ class BackendError(FmxError, ImportError):
     exit_code = 3
 
 
-class PictureError(FmxError, ValueError):
-    """A picture cannot be read."""
+class ImageError(FmxError, ValueError):
+    """An image cannot be read."""
 
 
 class DataError(FmxError, ValueError):

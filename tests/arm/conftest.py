@@ -1,4 +1,4 @@
-"""Real pictures, and what this machine answers to them, for a device to be compared with."""
+"""Real images, and what this machine answers to them, for a device to be compared with."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import pytest
 from PIL import Image
 
 from fmx_runtime import Classifier
-from fmx_runtime.preprocess import to_pixels
+from fmx_runtime.images.preprocess import to_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from fmx_runtime.card import InputSpec
-    from fmx_training.dataset import Splits
+    from fmx_runtime.model_file.metadata import InputSpec
+    from fmx_training.data.dataset import Splits
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT.parent / "shared" / "photos" / "validation"
-PICTURES = 200
+IMAGES = 200
 MODELS = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 
@@ -43,7 +43,7 @@ def _specs(gray: InputSpec) -> dict[str, InputSpec]:
 
 
 def _digests(folder: Path, gray: InputSpec) -> dict[str, str]:
-    """SHA-256 of the pixels of each picture, in each kind of input."""
+    """SHA-256 of the pixels of each image, in each kind of input."""
     return {
         f"{path.name} {kind}": hashlib.sha256(to_pixels(path, spec).tobytes()).hexdigest()
         for path in sorted((folder / "files").iterdir())
@@ -53,7 +53,7 @@ def _digests(folder: Path, gray: InputSpec) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def digests() -> Callable[[Path, InputSpec], dict[str, str]]:
-    """``digests(prepared, input)``: of the pixels that the prepared pictures become."""
+    """``digests(prepared, input)``: of the pixels that the prepared images become."""
     return _digests
 
 
@@ -93,9 +93,9 @@ def prepare(
         (folder / "exported").symlink_to(exported)
         test = splits.test
         np.savez(
-            folder / "pictures.npz",
-            images=test.images[:PICTURES],
-            labels=test.labels[:PICTURES],
+            folder / "images.npz",
+            images=test.images[:IMAGES],
+            labels=test.labels[:IMAGES],
             class_names=test.class_names,
         )
         (folder / "files").mkdir()
@@ -104,11 +104,11 @@ def prepare(
         answers = {}
         for model in MODELS:
             classifier = Classifier(exported / f"baseline.{model}")
-            answers[model] = classifier.predict(test.images[:PICTURES])
-        logits = _logits(exported / "baseline.int8.tflite", test.images[:PICTURES])
+            answers[model] = classifier.predict(test.images[:IMAGES])
+        logits = _logits(exported / "baseline.int8.tflite", test.images[:IMAGES])
         np.savez(folder / "answers.npz", logits=logits, **answers)
         _old_answers(exported, folder)
-        pixels = _digests(folder, classifier.card.input)
+        pixels = _digests(folder, classifier.metadata.input)
         (folder / "digests.json").write_text(json.dumps(pixels), "utf-8")
         return folder
 
@@ -116,7 +116,7 @@ def prepare(
 
 
 def _encoded(splits: Splits) -> Iterator[tuple[str, bytes]]:
-    """Real pictures in the formats and modes that people have."""
+    """Real images in the formats and modes that people have."""
     images = splits.test.images[:, :, :, 0]
     for index in range(60):
         yield f"{index:02}.png", _file(Image.fromarray(images[index]), "PNG")
@@ -137,10 +137,10 @@ def _encoded(splits: Splits) -> Iterator[tuple[str, bytes]]:
         ("packed.tif", "RGB", "TIFF", {"compression": "tiff_lzw"}),
         ("binary.ppm", "RGB", "PPM", {}),
     ):
-        picture = large
+        image = large
         if mode == "I;16":
-            picture = Image.fromarray(np.asarray(large.convert("L")).astype(np.uint16) * 257)
-        yield name, _file(picture.convert(mode) if picture.mode != mode else picture, form, options)
+            image = Image.fromarray(np.asarray(large.convert("L")).astype(np.uint16) * 257)
+        yield name, _file(image.convert(mode) if image.mode != mode else image, form, options)
     huge = large.resize((3000, 4000), Image.Resampling.BICUBIC)
     yield "huge.jpg", _file(huge, "JPEG")
     yield "huge.png", _file(huge, "PNG")
@@ -167,9 +167,9 @@ OLD_ANSWERS = """
 import sys
 import numpy as np
 from fmx_runtime import Classifier
-model, pictures, answers = sys.argv[1:]
+model, images, answers = sys.argv[1:]
 classifier = Classifier(model, backend="tflite-runtime")
-with np.load(pictures) as arrays:
+with np.load(images) as arrays:
     np.savez(answers, **{"int8.tflite": classifier.predict(arrays["images"])})
 """
 
@@ -181,7 +181,7 @@ def _old_answers(exported: Path, folder: Path) -> None:
     pip = [sys.executable, "-m", "pip", "-q", "--python", venv / "bin" / "python", "install"]
     wheels = ["tflite-runtime==2.14.0", "numpy<2", "pillow"]
     subprocess.run([*pip, "--only-binary", ":all:", *wheels], check=True)
-    files = [exported / "baseline.int8.tflite", folder / "pictures.npz", folder / "old_answers.npz"]
+    files = [exported / "baseline.int8.tflite", folder / "images.npz", folder / "old_answers.npz"]
     subprocess.run(
         [venv / "bin" / "python", "-c", OLD_ANSWERS, *files],
         check=True,

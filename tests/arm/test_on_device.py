@@ -19,16 +19,16 @@ ROOT = Path(__file__).parents[2]
 DEVICE = "tests/arm/device"
 OLD = [f"{DEVICE}/test_{name}.py" for name in ("old_interpreter", "same_pixels")]
 PIXELS = [f"tests/runtime/test_{name}.py" for name in ("decode", "preprocess", "photo")]
-REST = [f"tests/runtime/test_{name}.py" for name in ("card", "carrier", "pictures", "stream")]
+REST = [f"tests/runtime/test_{name}.py" for name in ("metadata", "container", "images", "stream")]
 LEFT_OUT = {
     "test_cli.py": "a hundred processes of three emulated seconds; device/test_command.py has some",
     "test_probe.py": "likewise",
     "bench/test_command.py": "likewise",
     "test_hostile_models.py": "minutes of mutated files, to which no processor matters",
-    "test_hostile_pictures.py": "likewise",
-    "test_foreign.py": "its models are made by Keras, which is not on the device",
-    "test_carrier.py::test_no_flipped_bit_of_a_card_goes_unnoticed": "each bit there is, likewise",
-    "test_pictures.py::test_a_folder_deeper_than_calls_can_be": "a thousand folders, likewise",
+    "test_hostile_images.py": "likewise",
+    "test_external.py": "its models are made by Keras, which is not on the device",
+    "test_container.py::test_no_flipped_bit_of_a_metadata_goes_unnoticed": "each bit there is, likewise",
+    "test_images.py::test_a_folder_deeper_than_calls_can_be": "a thousand folders, likewise",
     "test_self_test.py::test_where_it_was_made": "not here; device/test_same_answers.py has it",
 }
 # by device and processor: which Python, and which tests

@@ -1,4 +1,4 @@
-"""One real run of the suite, small: four files and their Keras model on 300 test pictures."""
+"""One real run of the suite, small: four files and their Keras model on 300 test images."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from fmx_benchmarks.analysis import Analysis
-    from fmx_runtime.bench.labelled import Labelled
-    from fmx_runtime.bench.record import Result
-    from fmx_training.dataset import Dataset, Splits
-    from fmx_training.run import Run
+    from fmx_benchmarks.statistics.analysis import Analysis
+    from fmx_runtime.bench.result import Result
+    from fmx_runtime.labeled_images import LabeledImages
+    from fmx_training.data.dataset import Dataset, Splits
+    from fmx_training.run_folder import Run
 
 
 @pytest.fixture(scope="session")
-def pictures(splits: Splits) -> Dataset:
-    """300 real test pictures, 30 of each class."""
+def images(splits: Splits) -> Dataset:
+    """300 real test images, 30 of each class."""
     return splits.test.balanced_sample(300, 0)
 
 
 @pytest.fixture(scope="session")
-def labelled(pictures: Dataset) -> Labelled:
+def labeled(images: Dataset) -> LabeledImages:
     """The same, as benchmarks take them."""
-    from fmx_runtime.bench.labelled import Labelled
+    from fmx_runtime.labeled_images import LabeledImages
 
-    return Labelled(pictures.name, pictures.images, pictures.labels, pictures.class_names)
+    return LabeledImages(images.name, images.images, images.labels, images.class_names)
 
 
 @pytest.fixture(scope="session")
@@ -52,15 +52,15 @@ def files(exported: Path) -> Sequence[Path]:
 def result(
     files: Sequence[Path],
     finished: Run,
-    labelled: Labelled,
+    labeled: LabeledImages,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Result:
     """What the suite measured."""
-    from fmx_benchmarks import suite
+    from fmx_benchmarks.measure import session
 
     folder = tmp_path_factory.mktemp("bench")
-    plan = suite.plan(files, labelled, keras_model=finished.model_path, rounds=4, calls=200)
-    measured, journal = suite.measure(plan, folder, resume=False, progress=lambda _: None)
+    plan = session.plan(files, labeled, keras_model=finished.model_path, rounds=4, calls=200)
+    measured, journal = session.measure(plan, folder, resume=False, progress=lambda _: None)
     journal.close(finished=True)
     return measured
 
@@ -68,7 +68,7 @@ def result(
 @pytest.fixture(scope="session")
 def analysis(result: Result) -> Analysis:
     """Its statistics."""
-    from fmx_benchmarks.analysis import Analysis
+    from fmx_benchmarks.statistics.analysis import Analysis
 
     return Analysis(result, result.runs[0])
 

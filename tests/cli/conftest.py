@@ -15,7 +15,7 @@ from fmx_cli import app
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fmx_training.fashion_mnist import Found
+    from fmx_training.data.fashion_mnist import Found
 
     Done = subprocess.CompletedProcess[str]
 

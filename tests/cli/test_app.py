@@ -75,7 +75,10 @@ def test_help_loads_nothing_heavy() -> None:
         (["train", "--seed", "-1"], "'--seed'.*greater than or equal to 0"),
         (["export", "one", "two"], "unexpected extra argument"),
         (["export", "--format", "tflite-int4"], "'tflite-int4' is not one of"),
-        (["export", "--max-drop", "-1"], "'--max-drop'.*greater than or equal to 0"),
+        (
+            ["export", "--max-accuracy-drop", "-1"],
+            "'--max-accuracy-drop'.*greater than or equal to 0",
+        ),
     ],
 )
 def test_usage_mistakes(

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fmx_cli.bench import Wanted, bench_files
-from fmx_export.inspection import inspect_file
-from fmx_export.manifest import MANIFEST, Manifest
-from fmx_runtime.bench.labelled import Labelled, save
-from fmx_runtime.bench.record import Result
+from fmx_export.pipeline.inspect import inspect_file
+from fmx_export.pipeline.manifest import MANIFEST, Manifest
+from fmx_runtime.bench.result import Result
 from fmx_runtime.errors import DataError, FmxError
+from fmx_runtime.labeled_images import LabeledImages, save
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def pictures(splits: Splits, tmp_path: Path) -> Path:
-    """30 real test pictures."""
+def images(splits: Splits, tmp_path: Path) -> Path:
+    """30 real test images."""
     few = splits.test.balanced_sample(30, 0)
-    save(Labelled(few.name, few.images, few.labels, few.class_names), tmp_path / "few.npz")
+    save(LabeledImages(few.name, few.images, few.labels, few.class_names), tmp_path / "few.npz")
     return tmp_path / "few.npz"
 
 
@@ -70,13 +70,13 @@ def test_a_manifest_without_files(here: Path, exported: Path) -> None:
 
 
 def test_a_file_of_the_manifest_is_gone(
-    here: Path, exported: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+    here: Path, exported: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The files that are there are measured, the report says what is not, and the command fails."""
     copy = shutil.copytree(exported, here / "copy")
     for name in ("baseline.int8.onnx", "baseline.float32.onnx"):
         (copy / name).unlink()
-    wanted = Wanted(images=pictures, rounds=1, calls=5)
+    wanted = Wanted(images=images, rounds=1, calls=5)
     with pytest.raises(DataError, match=r"not everything .*: 'baseline\.float32\.onnx', 'base"):
         bench_files([copy], None, None, wanted)
     report = (here / "reports" / "baseline" / "report.md").read_text("utf-8")
@@ -89,11 +89,11 @@ def test_a_file_of_the_manifest_is_gone(
 
 
 def test_a_device_that_cannot_be_reached(
-    here: Path, exported: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
+    here: Path, exported: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was measured here is kept, and the report says why the device is not in it."""
     monkeypatch.setenv("FMX_SSH", "ssh -F none -o BatchMode=yes")
-    wanted = Wanted(images=pictures, rounds=1, calls=5, devices=("ssh://nobody@127.0.0.1:1",))
+    wanted = Wanted(images=images, rounds=1, calls=5, devices=("ssh://nobody@127.0.0.1:1",))
     with pytest.raises(DataError, match=r"the reports say why: 'ssh://nobody@127\.0\.0\.1:1'"):
         bench_files([exported / "baseline.int8.tflite"], None, None, wanted)
     report = (here / "reports" / "baseline" / "report.md").read_text("utf-8")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_benchmarks.metrics import METRICS
+from fmx_benchmarks.statistics.metrics import METRICS
 from fmx_cli import compare as command
-from fmx_runtime.bench.record import Failure, Result
+from fmx_runtime.bench.result import Failure, Result
 
 if TYPE_CHECKING:
     import subprocess
@@ -29,7 +29,7 @@ def worse(tmp_path: Path) -> Path:
     result = Result.from_json(REFERENCE.read_text("utf-8"))
     (run,) = result.runs
     slow = tuple(
-        dataclasses.replace(one, calls_us=tuple(1.3 * us for us in one.calls_us))
+        dataclasses.replace(one, latencies_us=tuple(1.3 * us for us in one.latencies_us))
         for one in run.variants[3].rounds
     )
     forged = dataclasses.replace(run.variants[3], rounds=slow)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from fmx_training import fashion_mnist
+from fmx_training.data import fashion_mnist
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from fmx_training.fashion_mnist import Found
+    from fmx_training.data.fashion_mnist import Found
 
     Done = subprocess.CompletedProcess[str]
 

@@ -17,22 +17,22 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from fmx_export import provenance
+from fmx_export.pipeline import provenance
 from fmx_runtime.classifier import Classifier, softmax
-from fmx_runtime.preprocess import to_pixels
-from fmx_training import run as runs
+from fmx_runtime.images.preprocess import to_pixels
+from fmx_training import run_folder as runs
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from fmx_training.dataset import Splits
-    from fmx_training.run import Run
+    from fmx_training.data.dataset import Splits
+    from fmx_training.run_folder import Run
 
     Done = subprocess.CompletedProcess[str]
 
 FLOATS = ["baseline.float32.onnx", "baseline.float32.tflite"]
-PROGRESS = r"exporting|asking|converting|without --calibration|\d+ of the pictures calibrate"
+PROGRESS = r"exporting|asking|converting|without --calibration|\d+ of the images calibrate"
 INT8 = ["baseline.int8.onnx", "baseline.int8.tflite"]
 
 
@@ -91,7 +91,7 @@ def test_results_and_progress(newest: tuple[Path, Done]) -> None:
     manifest = json.loads((newest[0] / "manifest.json").read_text("utf-8"))
     accuracy = manifest["files"][0]["accuracy"]
     rows = [line.split() for line in done.stdout.splitlines()]
-    assert done.stdout.startswith("on 5,000 pictures of fashion-mnist validation; Keras ")
+    assert done.stdout.startswith("on 5,000 images of fashion-mnist validation; Keras ")
     for file in manifest["files"]:
         size = f"{file['size_bytes'] / 1000:,.0f}"
         said = (f"{file['accuracy'][name]:.2%}" for name in ("file", "agreement"))
@@ -105,15 +105,13 @@ def test_results_and_progress(newest: tuple[Path, Done]) -> None:
     assert len(steps) == 7
 
 
-def test_calibration_is_from_the_training_pictures(
-    newest: tuple[Path, Done], splits: Splits
-) -> None:
-    """500 training pictures set the ranges, and 5,000 others were asked about, says the card."""
-    card = Classifier(newest[0] / INT8[0]).card
-    assert card.quantization is not None
-    assert card.accuracy is not None
-    assert (card.quantization.size, card.quantization.split) == (500, splits.train.name)
-    assert (card.accuracy.size, card.accuracy.data) == (5000, splits.validation.name)
+def test_calibration_is_from_the_training_images(newest: tuple[Path, Done], splits: Splits) -> None:
+    """500 training images set the ranges, and 5,000 others were asked about, says the metadata."""
+    metadata = Classifier(newest[0] / INT8[0]).metadata
+    assert metadata.quantization is not None
+    assert metadata.accuracy is not None
+    assert (metadata.quantization.size, metadata.quantization.split) == (500, splits.train.name)
+    assert (metadata.accuracy.size, metadata.accuracy.data) == (5000, splits.validation.name)
 
 
 @pytest.mark.parametrize("name", ["runs/mine", "runs/mine/model.keras"])
@@ -129,8 +127,8 @@ def test_a_named_run(
     assert (tmp_path / "out" / manifest["keras_model"]).samefile(copied / "model.keras")
     digests = {file["file"]: file["sha256"] for file in manifest["files"]}
     assert sorted(digests) == FLOATS
-    assert Classifier(newest[0] / FLOATS[0]).card.model_sha256 == (
-        Classifier(tmp_path / "out" / FLOATS[0]).card.model_sha256
+    assert Classifier(newest[0] / FLOATS[0]).metadata.model_sha256 == (
+        Classifier(tmp_path / "out" / FLOATS[0]).metadata.model_sha256
     )
 
 
@@ -224,7 +222,7 @@ def test_other_labels_than_the_model_has(here: Callable[..., Done], copied: Path
 
 
 def test_other_data(here: Callable[..., Done], finished: Run, tmp_path: Path) -> None:
-    """A run that was trained on other pictures is not calibrated and judged with these."""
+    """A run that was trained on other images is not calibrated and judged with these."""
     shutil.copytree(finished.folder, tmp_path / "runs/mine")
     complains(
         here("export"),
@@ -312,7 +310,7 @@ def grouped_network() -> Any:
 
 @pytest.fixture(scope="session")
 def gray(few: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a really trained gray network, pictures and labels for it."""
+    """A folder with a really trained gray network, images and labels for it."""
     folder = tmp_path_factory.mktemp("gray")
     keras.utils.set_random_seed(1)
     model = gray_network()
@@ -321,8 +319,8 @@ def gray(few: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.fit(few.train.images / np.float32(127.5) - 1, few.train.labels, epochs=5, verbose=0)
     model.save(folder / "net.keras")
     images, labels = few.validation.images, few.validation.labels
-    np.savez(folder / "labelled.npz", images=images[..., 0], labels=labels)
-    np.savez(folder / "unlabelled.npz", images=images)
+    np.savez(folder / "labeled.npz", images=images[..., 0], labels=labels)
+    np.savez(folder / "unlabeled.npz", images=images)
     lines = "\r\n".join((*few.validation.class_names, "", ""))
     (folder / "labels.txt").write_bytes(lines.encode("utf-8-sig"))
     return folder
@@ -336,18 +334,18 @@ def working(gray: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def classes(few: Splits, tmp_path: Path) -> Path:
-    """Four real pictures of each class, as PNG files in folders of their classes' numbers."""
+    """Four real images of each class, as PNG files in folders of their classes' numbers."""
     for label in range(10):
-        folder = tmp_path / "pictures" / f"number {label}"
+        folder = tmp_path / "images" / f"number {label}"
         folder.mkdir(parents=True)
         for index, image in enumerate(few.test.images[few.test.labels == label][:4]):
             Image.fromarray(image[..., 0]).save(folder / f"{index}.png")
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
-def card_in(path: Path) -> Any:
+def metadata_in(path: Path) -> Any:
     """What a model file says of itself."""
-    return Classifier(path).card
+    return Classifier(path).metadata
 
 
 def test_any_keras_model(
@@ -355,25 +353,25 @@ def test_any_keras_model(
 ) -> None:
     """A gray network with logits: int8 files that know labels, pixels and what calibrated them."""
     done = here(
-        *("export", "net.keras", "--labels", "labels.txt", "--calibration", "labelled.npz"),
+        *("export", "net.keras", "--labels", "labels.txt", "--calibration", "labeled.npz"),
         *("--int8", "--calibration-size", 100),
     )
     assert done.returncode == 0
-    assert done.stdout.startswith("on 400 pictures of labelled.npz")
-    assert "100 of the pictures calibrate, 400 others are held out" in done.stderr
-    assert "pixels -1..1 fit the labels of the calibration pictures best" in done.stderr
+    assert done.stdout.startswith("on 400 images of labeled.npz")
+    assert "100 of the images calibrate, 400 others are held out" in done.stderr
+    assert "pixels -1..1 fit the labels of the calibration images best" in done.stderr
     names = [f"net.{kind}.{form}" for kind in ("float32", "int8") for form in ("onnx", "tflite")]
     assert sorted(contents(working / "exports/net")) == ["manifest.json", *names]
     images, labels = splits.test.images[:1000], splits.test.labels[:1000]
     for name in names:
-        card = card_in(working / "exports/net" / name)
-        assert card.labels == few.validation.class_names
-        assert (card.input.scale, card.input.offset) == (1 / 127.5, -1)
-        assert (card.input.resize, card.input.polarity) == ("stretch", "any")
-        assert (card.provenance.recipe, card.provenance.data) == ("unknown", "labelled.npz")
+        metadata = metadata_in(working / "exports/net" / name)
+        assert metadata.labels == few.validation.class_names
+        assert (metadata.input.scale, metadata.input.offset) == (1 / 127.5, -1)
+        assert (metadata.input.resize, metadata.input.polarity) == ("stretch", "any")
+        assert (metadata.provenance.recipe, metadata.provenance.data) == ("unknown", "labeled.npz")
         answers = Classifier(working / "exports/net" / name).predict(images)
         assert np.mean(answers.argmax(axis=1) == labels) > 0.7
-    quantization = card_in(working / "exports/net/net.int8.tflite").quantization
+    quantization = metadata_in(working / "exports/net/net.int8.tflite").quantization
     assert (quantization.size, quantization.seed) == (100, 0)
 
 
@@ -389,18 +387,20 @@ def test_a_network_that_rescales(
     here: Callable[..., Done],
     tmp_path: Path,
 ) -> None:
-    """Its Rescaling goes into the card, and both files answer as the whole network does."""
+    """Its Rescaling goes into the metadata, and both files answer as the whole network does."""
     model = build()
     model.save(tmp_path / "net.keras")
-    done = here("export", "net.keras", "--calibration", "pictures")
+    done = here("export", "net.keras", "--calibration", "images")
     assert done.returncode == 0
     assert "pixels 0..255: the network rescales them itself" in done.stderr
     for name in ("net.float32.onnx", "net.float32.tflite"):
         classifier = Classifier(tmp_path / "exports/net" / name)
-        card = classifier.card
-        assert card.labels == tuple(f"number {label}" for label in range(10))
-        assert (card.input.scale, card.input.offset) == pytest.approx(rescaling)
-        images = np.stack([to_pixels(file, card.input) for file in sorted(classes.rglob("*.png"))])
+        metadata = classifier.metadata
+        assert metadata.labels == tuple(f"number {label}" for label in range(10))
+        assert (metadata.input.scale, metadata.input.offset) == pytest.approx(rescaling)
+        images = np.stack(
+            [to_pixels(file, metadata.input) for file in sorted(classes.rglob("*.png"))]
+        )
         expected = model.predict(images.astype(np.float32), verbose=0)
         assert np.abs(classifier.predict(images) - expected).max() < 1e-4
 
@@ -413,33 +413,33 @@ def test_a_class_of_ones_own(
     monkeypatch.syspath_prepend(str(working))
     net = __import__("nets_of_my_own").Net
     model = net()
-    with np.load(working / "unlabelled.npz") as file:
+    with np.load(working / "unlabeled.npz") as file:
         images = file["images"][:50]
     expected = softmax(model.predict(images / np.float32(255), verbose=0))
     model.save(working / "mine.keras")
     monkeypatch.delitem(keras.saving.get_custom_objects(), "tests>Net")
     monkeypatch.delitem(sys.modules, "nets_of_my_own")
-    words = ("export", "mine.keras", "--calibration", "unlabelled.npz", "--pixels", "0..1")
+    words = ("export", "mine.keras", "--calibration", "unlabeled.npz", "--input-range", "0..1")
     complains(here(*words), "'mine.keras' needs nets_of_my_own.Net, which is not Keras' own")
     done = here(*words, "--allow-code")
     assert done.returncode == 0
     assert "no labels known" in done.stdout
     classifier = Classifier(working / "exports/mine/mine.float32.tflite")
-    assert classifier.card.labels[9] == "class-9"
+    assert classifier.metadata.labels[9] == "class-9"
     assert np.abs(classifier.predict(images) - expected).max() < 1e-4
 
 
-def test_without_pictures(working: Path, here: Callable[..., Done]) -> None:
-    """Float files need no pictures: random ones show that they compute what Keras does."""
-    done = here("export", "net.keras", "--pixels", "-1..1", "-o", "out")
+def test_without_images(working: Path, here: Callable[..., Done]) -> None:
+    """Float files need no images: random ones show that they compute what Keras does."""
+    done = here("export", "net.keras", "--input-range", "-1..1", "-o", "out")
     assert done.returncode == 0
-    assert "compared with Keras on 64 random pictures, which tells nothing about" in done.stderr
-    assert card_in(working / "out/net.float32.onnx").accuracy.agreement == 1
+    assert "compared with Keras on 64 random images, which tells nothing about" in done.stderr
+    assert metadata_in(working / "out/net.float32.onnx").accuracy.agreement == 1
 
 
-@pytest.mark.skipif(not PHOTOS.exists(), reason="the photographs are not here")
-def test_photographs(here: Callable[..., Done], tmp_path: Path) -> None:
-    """Real photographs in folders of their classes calibrate and check a network for them."""
+@pytest.mark.skipif(not PHOTOS.exists(), reason="the photos are not here")
+def test_photos(here: Callable[..., Done], tmp_path: Path) -> None:
+    """Real photos in folders of their classes calibrate and check a network for them."""
     for folder in PHOTOS.iterdir():
         shutil.copytree(
             folder, tmp_path / "photos" / folder.name, ignore=lambda _, names: sorted(names)[4:]
@@ -447,35 +447,38 @@ def test_photographs(here: Callable[..., Done], tmp_path: Path) -> None:
     attentive_network().save(tmp_path / "net.keras")
     done = here("export", "net.keras", "--calibration", "photos")
     assert done.returncode == 0
-    assert "20 of the pictures calibrate, 20 others are held out" in done.stderr
-    card = card_in(tmp_path / "exports/net/net.float32.tflite")
-    assert card.labels == tuple(sorted(folder.name for folder in PHOTOS.iterdir()))
+    assert "20 of the images calibrate, 20 others are held out" in done.stderr
+    metadata = metadata_in(tmp_path / "exports/net/net.float32.tflite")
+    assert metadata.labels == tuple(sorted(folder.name for folder in PHOTOS.iterdir()))
 
 
-LABELLED = ("--calibration", "labelled.npz")
+LABELLED = ("--calibration", "labeled.npz")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("net.keras", "--int8"), "tflite-int8 needs --calibration: a folder or an .npz file"),
-        (("net.keras",), "'net.keras' does not tell which values its pixels have; add --pixels"),
         (
-            ("net.keras", "--calibration", "unlabelled.npz"),
-            "'net.keras' does not tell which values its pixels have; add --pixels",
+            ("net.keras",),
+            "'net.keras' does not tell which values its pixels have; add --input-range",
         ),
-        (("net.keras", "--calibration", "gone"), "'gone' (pictures) does not exist"),
-        (("net.keras", "--calibration", "labels.txt"), "'labels.txt' (pictures) is neither"),
-        (("net.keras", "--calibration", "."), "'.' (pictures): no picture in it"),
+        (
+            ("net.keras", "--calibration", "unlabeled.npz"),
+            "'net.keras' does not tell which values its pixels have; add --input-range",
+        ),
+        (("net.keras", "--calibration", "gone"), "'gone' (images) does not exist"),
+        (("net.keras", "--calibration", "labels.txt"), "'labels.txt' (images) is neither"),
+        (("net.keras", "--calibration", "."), "'.' (images): no image in it"),
         (("net.keras", *LABELLED, "--labels", "gone"), "'gone' (labels) does not exist"),
         (
             ("net.keras", *LABELLED, "--labels", "two.txt"),
             "'two.txt' has 2 labels, 'net.keras' tells 10 classes apart",
         ),
         (("net.keras", "--data-dir", "."), "'net.keras' is no training run, and --data-dir is for"),
-        (("labelled.npz",), "'labelled.npz' is no Keras model that can be read: it is a ZIP"),
-        ((".", "--labels", "labels.txt"), "a training run knows its labels, its pictures and its"),
-        ((".", "--allow-code"), "a training run knows its labels, its pictures and its pixels: le"),
+        (("labeled.npz",), "'labeled.npz' is no Keras model that can be read: it is a ZIP"),
+        ((".", "--labels", "labels.txt"), "a training run knows its labels, its images and its"),
+        ((".", "--allow-code"), "a training run knows its labels, its images and its pixels: le"),
     ],
 )
 def test_mistakes(
@@ -488,9 +491,9 @@ def test_mistakes(
 
 
 @pytest.mark.usefixtures("copied")
-def test_more_calibration_pictures_than_there_are(here: Callable[..., Done]) -> None:
-    """A run has so many training pictures, and no more can calibrate."""
+def test_more_calibration_images_than_there_are(here: Callable[..., Done]) -> None:
+    """A run has so many training images, and no more can calibrate."""
     complains(
         here("export", "--int8", "--calibration-size", 55001),
-        "fashion-mnist train: a sample takes 1 to 55000 pictures; received 55001",
+        "fashion-mnist train: a sample takes 1 to 55000 images; received 55001",
     )

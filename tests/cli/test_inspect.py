@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_export.inspection import Inspection, inspect_file
-from fmx_runtime import codec
+from fmx_export.pipeline.inspect import Inspection, inspect_file
+from fmx_runtime.support import json_codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ FILES = [
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_fact_is_printed(file: str, here: Callable[..., Done], exported: Path) -> None:
-    """Each line of the card, each operator and the sums are there, in 80 columns of a pipe."""
+    """Each line of the metadata, each operator and the sums are there, in 80 columns of a pipe."""
     done = here("inspect", exported / file)
     assert done.returncode == 0
     assert not done.stderr
@@ -38,19 +38,19 @@ def test_every_fact_is_printed(file: str, here: Callable[..., Done], exported: P
     parameters = "226,890" if in_blocks else "225,034"
     products = "2,782,464" if in_blocks else "2,631,040"
     inspection = inspect_file(exported / file)
-    card, totals = inspection.card, inspection.graph.totals
-    assert card is not None
-    assert card.accuracy is not None
+    metadata, totals = inspection.metadata, inspection.graph.totals
+    assert metadata is not None
+    assert metadata.accuracy is not None
     for fact in (
-        f"{card.precision}, {inspection.size_bytes:,} bytes",
+        f"{metadata.precision}, {inspection.size_bytes:,} bytes",
         "whole: the file is as it was exported",
-        f"input {card.input.dtype} 1x28x28x1",
+        f"input {metadata.input.dtype} 1x28x28x1",
         "0.00392157 * pixel",
         "gray 28x28",
         "probabilities of 10 classes",
-        ", ".join(card.labels),
-        f"{card.accuracy.file:.2%} on {card.accuracy.size:,} pictures of {card.accuracy.data}",
-        f"Keras {card.accuracy.keras:.2%}",
+        ", ".join(metadata.labels),
+        f"{metadata.accuracy.file:.2%} on {metadata.accuracy.size:,} images of {metadata.accuracy.data}",
+        f"Keras {metadata.accuracy.keras:.2%}",
         "recipe baseline, seed 0",
         f"all {totals.operators} operators {parameters} {products} {totals.weight_bytes:,}",
     ):
@@ -84,7 +84,7 @@ def test_as_json(file: str, here: Callable[..., Done], exported: Path) -> None:
     """``--json`` is the whole inspection as one document."""
     done = here("inspect", "--json", exported / file)
     assert done.returncode == 0
-    assert codec.decode(Inspection, json.loads(done.stdout)) == inspect_file(exported / file)
+    assert json_codec.decode(Inspection, json.loads(done.stdout)) == inspect_file(exported / file)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["tables", "json"])
@@ -105,15 +105,15 @@ def test_another_checksum(
     )
 
 
-def test_without_a_card(here: Callable[..., Done], exported: Path, tmp_path: Path) -> None:
-    """A file of another tool shows its graph, says that it has no card, and is no failure."""
+def test_without_a_metadata(here: Callable[..., Done], exported: Path, tmp_path: Path) -> None:
+    """A file of another tool shows its graph, says that it has no metadata, and is no failure."""
     whole = (exported / "baseline.int8.tflite").read_bytes()
-    card = inspect_file(exported / "baseline.int8.tflite").card
-    assert card is not None
-    (tmp_path / "mine.tflite").write_bytes(whole[: card.model_bytes])
+    metadata = inspect_file(exported / "baseline.int8.tflite").metadata
+    assert metadata is not None
+    (tmp_path / "mine.tflite").write_bytes(whole[: metadata.model_bytes])
     done = here("inspect", "mine.tflite")
     assert done.returncode == 0
-    assert "no model card" in done.stdout
+    assert "no model metadata" in done.stdout
     assert "FULLY_CONNECTED" in done.stdout
     assert done.stdout.endswith("no float operator left\n")
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fmx_cli.speed import against_float
-from fmx_export.manifest import Manifest
+from fmx_export.pipeline.manifest import Manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 
 @pytest.mark.usefixtures("quick_int8")

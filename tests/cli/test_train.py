@@ -15,13 +15,13 @@ import keras
 import pytest
 from PIL import Image
 
-from fmx_training import run as runs
+from fmx_training import run_folder as runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fmx_training.run import Run
+    from fmx_training.run_folder import Run
 
     Done = subprocess.CompletedProcess[str]
 
@@ -44,7 +44,7 @@ def complains(done: Done, message: str) -> None:
 
 
 def test_a_training(trained: tuple[Path, Done], run_folder: Path) -> None:
-    """One epoch on all the pictures writes all artefacts into runs/, with its date in the name."""
+    """One epoch on all the images writes all artefacts into runs/, with its date in the name."""
     assert trained[1].returncode == 0
     assert run_folder.name.startswith("baseline-20")
     assert sorted(path.name for path in run_folder.iterdir()) == [
@@ -61,8 +61,8 @@ def test_a_training(trained: tuple[Path, Done], run_folder: Path) -> None:
     model = keras.models.load_model(run_folder / "model.keras", compile=False)
     assert model.input_shape == (None, 28, 28, 1)
     for name in ("confusion.png", "curves.png"):
-        with Image.open(run_folder / name) as picture:
-            picture.verify()
+        with Image.open(run_folder / name) as image:
+            image.verify()
     assert len(json.loads((run_folder / "history.json").read_text("utf-8"))["epochs"]) == 1
 
 
@@ -72,11 +72,11 @@ def test_results_are_on_stdout(trained: tuple[Path, Done], run_folder: Path) -> 
     *first, last = trained[1].stdout.splitlines()
     expected = [
         f"{metrics[part]['data']}: accuracy {metrics[part]['accuracy']:.2%}, "
-        f"loss {metrics[part]['loss']:.4f} on {size} pictures"
+        f"loss {metrics[part]['loss']:.4f} on {size} images"
         for part, size in (("validation", "5,000"), ("test", "10,000"))
     ]
     confused = [f"  {words}" for words in metrics["confused"]]
-    assert first == [*expected, "most confused test pictures:", *confused]
+    assert first == [*expected, "most confused test images:", *confused]
     assert last.startswith(f"{run_folder.relative_to(trained[0])} holds ")
     assert metrics["test"]["accuracy"] > 0.8
 
@@ -84,7 +84,7 @@ def test_results_are_on_stdout(trained: tuple[Path, Done], run_folder: Path) -> 
 def test_progress_is_on_stderr(trained: tuple[Path, Done]) -> None:
     """What is trained and a line for each epoch, and no chatter of the libraries, on stderr."""
     first, second = trained[1].stderr.splitlines()
-    assert first.startswith("training baseline, 1 epochs, seed 0, on 55,000 pictures of fashion-")
+    assert first.startswith("training baseline, 1 epochs, seed 0, on 55,000 images of fashion-")
     assert second.startswith("epoch  1/1  training loss 0.")
 
 
@@ -208,7 +208,7 @@ def test_resume_changes_nothing(
 def test_resume_with_other_data(
     here: Callable[..., Done], begin: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """A run that was begun with other pictures is not gone on with; the options may be repeated."""
+    """A run that was begun with other images is not gone on with; the options may be repeated."""
     begin(tmp_path / "runs/mine")
     done = here("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
     assert done.returncode == 1

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from fmx_cli.app import app
-from fmx_runtime.cli import _options
+from fmx_runtime.command.main import _options
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from fmx_runtime import Classifier
-from fmx_runtime.default_model import SHIPPED
-from fmx_training import run as runs
+from fmx_runtime.model_file.default_model import SHIPPED
+from fmx_training import run_folder as runs
 
 if TYPE_CHECKING:
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "training/trained").glob("*/*.int8.tflite"))
@@ -24,7 +24,7 @@ LARGEST = {"nano": 48_000, "edge": 256_000, "max": 4_000_000}
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_accuracy(path: Path, splits: Splits) -> None:
-    """Asked for all 10,000 test pictures, each int8 file is right as often as its card says."""
+    """Asked for all 10,000 test images, each int8 file is right as often as its metadata says."""
     test = splits.test
     called = Classifier(path).predict(test.images).argmax(axis=1)
     accuracy = np.mean(called == test.labels)
@@ -41,7 +41,7 @@ def test_accuracy(path: Path, splits: Splits) -> None:
 def test_provenance(path: Path) -> None:
     """Each file names the recipe, the seed and the data that its folder has the settings of."""
     info = runs.open_run(path.parent).info
-    provenance = Classifier(path).card.provenance
+    provenance = Classifier(path).metadata.provenance
     assert f"{provenance.recipe}-{provenance.seed}" == path.parent.name
     assert (info.recipe.name, info.seed) == (provenance.recipe, provenance.seed)
     assert info.data_digest == provenance.data_digest
@@ -58,14 +58,14 @@ def test_teachers(path: Path) -> None:
 
 
 def validated(path: Path) -> float:
-    """A file's accuracy on validation pictures, as it says itself."""
-    known = Classifier(path).card.accuracy
+    """A file's accuracy on validation images, as it says itself."""
+    known = Classifier(path).metadata.accuracy
     assert known
     return known.file
 
 
 def test_the_shipped_one_is_one_of_them() -> None:
-    """The runtime carries the edge that is best on validation pictures, to the byte."""
+    """The runtime carries the edge that is best on validation images, to the byte."""
     best = max((path for path in FILES if path.stem == "edge.int8"), key=validated)
     assert Path(SHIPPED).read_bytes() == best.read_bytes()
 

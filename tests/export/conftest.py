@@ -1,4 +1,4 @@
-"""Fresh networks for the corners of what is exported, and real pictures for them."""
+"""Fresh networks for the corners of what is exported, and real images for them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from fmx_export.onnx import export_onnx
-from fmx_export.tflite import export_tflite
-from fmx_runtime.card import InputSpec, ModelCard, Provenance
-from fmx_runtime.preprocess import to_tensor
+from fmx_export.onnx.convert import export_onnx
+from fmx_export.tflite.convert import export_tflite
+from fmx_runtime.images.preprocess import to_tensor
+from fmx_runtime.model_file.metadata import InputSpec, ModelMetadata, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from fmx_export.bundle import Source
-    from fmx_training.dataset import Splits
+    from fmx_export.pipeline.export import Source
+    from fmx_training.data.dataset import Splits
 
 
 def colour_network() -> Any:
@@ -87,7 +87,7 @@ def uniform() -> Any:
 
 
 def steep() -> Any:
-    """So large that the answers to two pictures differ well, as after training."""
+    """So large that the answers to two images differ well, as after training."""
     return keras.initializers.VarianceScaling(30, seed=1)
 
 
@@ -123,20 +123,20 @@ def case(request: pytest.FixtureRequest, source: Source) -> Source:
 
 @pytest.fixture(scope="session")
 def sample(case: Source, few: Splits) -> NDArray[np.uint8]:
-    """100 real training pictures in the case's size and colours, to calibrate with."""
+    """100 real training images in the case's size and colours, to calibrate with."""
     return _like(few.train.images[:100], case.spec)
 
 
 @pytest.fixture(scope="session")
-def pictures(case: Source, few: Splits) -> NDArray[np.uint8]:
-    """200 real test pictures in the case's size and colours."""
+def images(case: Source, few: Splits) -> NDArray[np.uint8]:
+    """200 real test images in the case's size and colours."""
     return _like(few.test.images[:200], case.spec)
 
 
 @pytest.fixture(scope="session")
-def expected(case: Source, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What Keras answers to the pictures, float32 (200, classes)."""
-    answers: NDArray[np.float32] = case.model.predict(to_tensor(pictures, case.spec), verbose=0)
+def expected(case: Source, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What Keras answers to the images, float32 (200, classes)."""
+    answers: NDArray[np.float32] = case.model.predict(to_tensor(images, case.spec), verbose=0)
     return answers
 
 
@@ -208,9 +208,9 @@ def unconvertible() -> Any:
 
 
 @pytest.fixture
-def card(source: Source) -> ModelCard:
-    """A card whose every text is fixed."""
-    return ModelCard(
+def metadata(source: Source) -> ModelMetadata:
+    """Metadata whose every text is fixed."""
+    return ModelMetadata(
         name="baseline",
         precision="float32",
         labels=source.labels,
@@ -228,9 +228,9 @@ def card(source: Source) -> ModelCard:
     )
 
 
-def _like(pictures: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
-    """The pictures cut to the network's size; as RGB: as they are, turned, and inverted."""
-    cut = pictures[:, : spec.height, : spec.width]
+def _like(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
+    """The images cut to the network's size; as RGB: as they are, turned, and inverted."""
+    cut = images[:, : spec.height, : spec.width]
     return np.concatenate([cut, cut[:, ::-1, ::-1], 255 - cut], axis=3)[..., : spec.channels]
 
 
@@ -267,7 +267,7 @@ def rescale(model: Any) -> None:
 
 @pytest.fixture(scope="session")
 def badly_scaled(source: Source, few: Splits) -> Source:
-    """A network that is right about 4 of 5 pictures, until its activations are rounded to int8."""
+    """A network that is right about 4 of 5 images, until its activations are rounded to int8."""
     keras.utils.set_random_seed(0)
     model = badly_scaled_network()
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")

@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-    from fmx_training.fashion_mnist import Found
+    from fmx_training.data.fashion_mnist import Found
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "fashion_mnist.ipynb"
 
@@ -53,7 +53,7 @@ def test_it_tells_what_it_measured(executed: tuple[NotebookNode, Path]) -> None:
     assert re.search(r"TFLite int8 is \d\.\d\d times \(.*\) as fast as TFLite float32", text)
 
 
-def test_its_pictures_are_there(executed: tuple[NotebookNode, Path]) -> None:
+def test_its_images_are_there(executed: tuple[NotebookNode, Path]) -> None:
     """Contact sheet, curves, confusion matrix, mistakes and the benchmark's plot are shown."""
     kinds = [
         kind

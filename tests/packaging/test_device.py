@@ -12,7 +12,7 @@ from fmx_runtime import Classifier
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 HOST_ONLY = (
     "tensorflow",
@@ -36,16 +36,16 @@ print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name)])
 
 @pytest.fixture
 def carried(exported: Path, splits: Splits, tmp_path: Path) -> Path:
-    """A folder with the int8 model files and real test pictures, as somebody carries it over."""
-    (tmp_path / "pictures").mkdir()
+    """A folder with the int8 model files and real test images, as somebody carries it over."""
+    (tmp_path / "images").mkdir()
     for form in ("tflite", "onnx"):
         shutil.copy(exported / f"baseline.int8.{form}", tmp_path)
     for index in range(20):
-        picture = Image.fromarray(splits.test.images[index, :, :, 0])
-        picture.save(tmp_path / "pictures" / f"{index:02}.png")
-    # the same things as photographs have them: larger, in colour, dark on a light ground
+        image = Image.fromarray(splits.test.images[index, :, :, 0])
+        image.save(tmp_path / "images" / f"{index:02}.png")
+    # the same things as photos have them: larger, in colour, dark on a light ground
     large = Image.fromarray(255 - splits.test.images[0, :, :, 0]).resize((300, 400)).convert("RGB")
-    large.save(tmp_path / "pictures" / "large.png")
+    large.save(tmp_path / "images" / "large.png")
     return tmp_path
 
 
@@ -67,7 +67,7 @@ def test_the_device_answers_as_the_host_does(form: str, device: Any, carried: Pa
     """``fmx-run`` of the installed wheel gives the very scores that the host's library gives."""
     model = f"baseline.int8.{form}"
     done = device.run(
-        "fmx-run", "--model", model, "--top-k", "10", "--jsonl", "pictures", cwd=carried
+        "fmx-run", "--model", model, "--top-k", "10", "--jsonl", "images", cwd=carried
     )
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -87,7 +87,7 @@ def test_the_older_interpreter_answers_too(
 ) -> None:
     """With tflite-runtime, chosen by itself, the labels are those of the newer interpreter."""
     model = shutil.copy(exported / f"baseline.{precision}.tflite", carried)
-    done = old_device.run("fmx-run", "--model", model, "--jsonl", "pictures", cwd=carried)
+    done = old_device.run("fmx-run", "--model", model, "--jsonl", "images", cwd=carried)
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     classifier = Classifier(model)
@@ -113,13 +113,13 @@ def test_a_file_proves_itself(
         assert (done.returncode, done.stderr) == (0, "")
         result = json.loads(done.stdout)
         assert result["verdict"] in verdicts
-        assert result["pictures"] == 3
+        assert result["images"] == 3
         assert result["labels_agree"]
     assert result["backend"] == "tflite-runtime 2.14.0"
 
 
-def test_golden_pictures_are_steady(old_device: Any, exported: Path, tmp_path: Path) -> None:
-    """The older interpreter rounds otherwise, but not on the pictures that int8 export chooses."""
+def test_test_vectors_images_are_steady(old_device: Any, exported: Path, tmp_path: Path) -> None:
+    """The older interpreter rounds otherwise, but not on the images that int8 export chooses."""
     model = shutil.copy(exported / "baseline.int8.tflite", tmp_path)
     done = old_device.run("fmx-run", "--self-test", "--jsonl", model, cwd=tmp_path)
     assert json.loads(done.stdout)["verdict"] == "exact"
@@ -131,22 +131,22 @@ def test_the_older_interpreter_is_named(old_device: Any, carried: Path) -> None:
         (["--backend", "ai-edge-litert"], "pip install ai-edge-litert"),
         (["--model", "baseline.int8.onnx"], "pip install onnxruntime"),
     ):
-        done = old_device.run("fmx-run", *arguments, "pictures/00.png", cwd=carried)
+        done = old_device.run("fmx-run", *arguments, "images/00.png", cwd=carried)
         assert (done.returncode, done.stdout) == (3, "")
         assert remedy in done.stderr
         assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_model_is_found(device: Any, carried: Path) -> None:
-    """In the folder that was carried over, ``fmx-run PICTURE`` needs no option."""
-    done = device.run("fmx-run", "pictures/00.png", cwd=carried)
+    """In the folder that was carried over, ``fmx-run IMAGE`` needs no option."""
+    done = device.run("fmx-run", "images/00.png", cwd=carried)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("pictures/00.png: ")
+    assert done.stdout.startswith("images/00.png: ")
 
 
 def test_failures_are_explained(device: Any, carried: Path) -> None:
     """On the device too, what goes wrong is one line and its exit code."""
-    for arguments, code in ((["gone.png"], 1), (["--model", "gone", "pictures/00.png"], 3)):
+    for arguments, code in ((["gone.png"], 1), (["--model", "gone", "images/00.png"], 3)):
         done = device.run("fmx-run", *arguments, cwd=carried)
         assert (done.returncode, done.stdout) == (code, "")
         assert len(done.stderr.splitlines()) == 1

@@ -13,18 +13,18 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from fmx_export.embed import embed
+from fmx_export.pipeline.metadata_writer import embed
 from fmx_runtime import Classifier
-from fmx_runtime.card import InputSpec, ModelCard
-from fmx_runtime.preprocess import to_tensor
+from fmx_runtime.images.preprocess import to_tensor
+from fmx_runtime.model_file.metadata import InputSpec, ModelMetadata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from fmx_export.bundle import Source
-    from fmx_training.dataset import Splits
+    from fmx_export.pipeline.export import Source
+    from fmx_training.data.dataset import Splits
 
 LABELS = ("Größe", "two words", "靴")
 COLOUR = InputSpec(
@@ -62,8 +62,8 @@ print(json.dumps(found, default=plain))
 
 
 @pytest.fixture(scope="module")
-def colour_pictures(splits: Splits) -> NDArray[np.uint8]:
-    """Real test pictures as RGB: as they are, turned, and inverted."""
+def colour_images(splits: Splits) -> NDArray[np.uint8]:
+    """Real test images as RGB: as they are, turned, and inverted."""
     cut = splits.test.images[:100, : COLOUR.height, : COLOUR.width]
     return np.concatenate([cut, cut[:, ::-1, ::-1], 255 - cut], axis=3)
 
@@ -84,7 +84,7 @@ def network() -> Any:
 
 
 def converted(network: Any, calibration: NDArray[np.uint8] | None = None) -> bytes:
-    """The network as TFLite: full integer where there are pictures to calibrate with."""
+    """The network as TFLite: full integer where there are images to calibrate with."""
     served = tf.Module()
     served.variables_read = [variable.value for variable in network.variables]
     signature = [tf.TensorSpec((1, *COLOUR.shape), tf.float32)]
@@ -105,13 +105,13 @@ def converted(network: Any, calibration: NDArray[np.uint8] | None = None) -> byt
 def colour_file(
     request: pytest.FixtureRequest,
     network: Any,
-    colour_pictures: NDArray[np.uint8],
+    colour_images: NDArray[np.uint8],
     source: Source,
     tmp_path: Path,
 ) -> Path:
-    """The network as a TFLite file with a card."""
+    """The network as a TFLite file with metadata."""
     whole = request.param == "int8"
-    card = ModelCard(
+    metadata = ModelMetadata(
         name="colour",
         precision=request.param,
         labels=LABELS,
@@ -120,19 +120,19 @@ def colour_file(
         provenance=source.provenance,
     )
     path = tmp_path / f"colour.{request.param}.tflite"
-    path.write_bytes(embed(converted(network, colour_pictures if whole else None), card))
+    path.write_bytes(embed(converted(network, colour_images if whole else None), metadata))
     return path
 
 
 def test_media_pipe_answers_as_we_do(
-    media_pipe: Any, colour_file: Path, colour_pictures: NDArray[np.uint8], tmp_path: Path
+    media_pipe: Any, colour_file: Path, colour_images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    """MediaPipe's classifier opens a colour file, prepares pictures right and gives its labels."""
-    np.save(tmp_path / "pictures.npy", colour_pictures[:20])
-    done = media_pipe.run("python", "-c", CLASSIFY, colour_file, "pictures.npy", cwd=tmp_path)
+    """MediaPipe's classifier opens a colour file, prepares images right and gives its labels."""
+    np.save(tmp_path / "images.npy", colour_images[:20])
+    done = media_pipe.run("python", "-c", CLASSIFY, colour_file, "images.npy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    expected = Classifier(colour_file).predict(colour_pictures[:20])
+    expected = Classifier(colour_file).predict(colour_images[:20])
     found = np.array([[answer[label] for label in LABELS] for answer in answers])
     tolerance = 9 / 256 if "int8" in colour_file.name else 1e-4
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
@@ -143,10 +143,10 @@ def test_media_pipe_answers_as_we_do(
 def test_media_pipe_refuses_gray_for_what_it_is(
     precision: str, media_pipe: Any, exported: Path, tmp_path: Path
 ) -> None:
-    """MediaPipe takes RGB only; it learns from the metadata that a file wants gray pictures."""
-    np.save(tmp_path / "pictures.npy", np.zeros((1, 28, 28, 3), np.uint8))
+    """MediaPipe takes RGB only; it learns from the metadata that a file wants gray images."""
+    np.save(tmp_path / "images.npy", np.zeros((1, 28, 28, 3), np.uint8))
     path = exported / f"baseline.{precision}.tflite"
-    done = media_pipe.run("python", "-c", CLASSIFY, path, "pictures.npy", cwd=tmp_path)
+    done = media_pipe.run("python", "-c", CLASSIFY, path, "images.npy", cwd=tmp_path)
     assert done.returncode != 0
     assert "Only RGB color space is supported" in done.stderr
 
@@ -164,10 +164,10 @@ def test_what_other_tools_read(precision: str, media_pipe: Any, exported: Path) 
     """By MediaPipe's own schema: names, gray, normalization, ranges, and where the labels are."""
     path = exported / f"baseline.{precision}.tflite"
     found = read(media_pipe, path)
-    card = Classifier(path).card
-    assert found["name"] == card.name
+    metadata = Classifier(path).metadata
+    assert found["name"] == metadata.name
     assert found["description"] == f"Image classifier, 10 classes, {precision}"
-    assert found["version"] == card.provenance.keras_digest[:12]
+    assert found["version"] == metadata.provenance.keras_digest[:12]
     assert found["minParserVersion"] == "1.0.0"
     (subgraph,) = found["subgraphMetadata"]
     (image,), (answer,) = subgraph["inputTensorMetadata"], subgraph["outputTensorMetadata"]
@@ -193,7 +193,7 @@ def test_logits_of_shifted_pixels(
     media_pipe: Any, network: Any, source: Source, tmp_path: Path
 ) -> None:
     """Pixels from -1 to 1 are told by mean and deviation; logits are named, and have no bounds."""
-    card = ModelCard(
+    metadata = ModelMetadata(
         name="colour",
         precision="float32",
         labels=LABELS,
@@ -201,7 +201,7 @@ def test_logits_of_shifted_pixels(
         output="logits",
         provenance=source.provenance,
     )
-    (tmp_path / "logits.tflite").write_bytes(embed(converted(network), card))
+    (tmp_path / "logits.tflite").write_bytes(embed(converted(network), metadata))
     (subgraph,) = read(media_pipe, tmp_path / "logits.tflite")["subgraphMetadata"]
     (image,), (answer,) = subgraph["inputTensorMetadata"], subgraph["outputTensorMetadata"]
     (unit,) = image["processUnits"]

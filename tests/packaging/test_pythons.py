@@ -10,7 +10,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 # which interpreter has wheels for which Python, by what pip finds
@@ -23,29 +23,29 @@ INTERPRETERS = [
 
 @pytest.fixture(scope="module")
 def carried(exported: Path, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the model files and real test pictures, as somebody carries it over."""
+    """A folder with the model files and real test images, as somebody carries it over."""
     folder = tmp_path_factory.mktemp("carried")
     for path in exported.glob("*.int8.*"):
         shutil.copy(path, folder)
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     for index in range(20):
-        picture = Image.fromarray(splits.test.images[index, :, :, 0])
-        picture.save(folder / "pictures" / f"{index:02}.png")
+        image = Image.fromarray(splits.test.images[index, :, :, 0])
+        image.save(folder / "images" / f"{index:02}.png")
     return folder
 
 
 @pytest.mark.parametrize(("version", "interpreter"), INTERPRETERS)
-def test_pictures_are_answered(
+def test_images_are_answered(
     version: str, interpreter: str, devices: Any, carried: Path, splits: Splits
 ) -> None:
     """On each Python, with each interpreter, the wheel's own command answers and proves its file.
 
-    The pictures' true labels are what most answers have to be.
+    The images' true labels are what most answers have to be.
     """
     # the wheel asks for the first, and has the second as an extra
     device = devices.get(version, interpreter if interpreter == "tflite-runtime" else "default")
     model = f"baseline.int8.{'onnx' if interpreter == 'onnxruntime' else 'tflite'}"
-    done = device.run("fmx-run", "--model", model, "--jsonl", "pictures", cwd=carried)
+    done = device.run("fmx-run", "--model", model, "--jsonl", "images", cwd=carried)
     assert (done.returncode, done.stderr) == (0, "")
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     names = [splits.test.class_names[label] for label in splits.test.labels[:20]]
@@ -64,7 +64,7 @@ def test_a_missing_interpreter(version: str, devices: Any, carried: Path) -> Non
     device = devices.get(version, "none")
     for form, package in (("tflite", "ai-edge-litert"), ("onnx", "onnxruntime")):
         model = f"baseline.int8.{form}"
-        done = device.run("fmx-run", "--model", model, "pictures/00.png", cwd=carried)
+        done = device.run("fmx-run", "--model", model, "images/00.png", cwd=carried)
         assert (done.returncode, done.stdout) == (3, "")
         (line,) = done.stderr.splitlines()
         assert f"Python {version}" in line
@@ -74,7 +74,7 @@ def test_a_missing_interpreter(version: str, devices: Any, carried: Path) -> Non
 def test_an_interpreter_of_another_numpy(devices: Any, carried: Path) -> None:
     """The older interpreter beside NumPy 2, which pip does not prevent, is said with the remedy."""
     device = devices.get("3.11", "tflite-runtime, NumPy 2")
-    done = device.run("fmx-run", "--model", "baseline.int8.tflite", "pictures/00.png", cwd=carried)
+    done = device.run("fmx-run", "--model", "baseline.int8.tflite", "images/00.png", cwd=carried)
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
     assert "tflite-runtime was built for NumPy 1" in line

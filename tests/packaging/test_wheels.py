@@ -90,7 +90,7 @@ def test_description(attribute: str, wheels: Any) -> None:
 @pytest.mark.parametrize(
     ("attribute", "expected"),
     [
-        ("runtime", {"fmx-run": "fmx_runtime.cli:main"}),
+        ("runtime", {"fmx-run": "fmx_runtime.command.main:main"}),
         ("toolkit", {"fmx": "fmx_cli.app:main"}),
     ],
 )
@@ -162,7 +162,7 @@ def test_released_together(wheels: Any) -> None:
 
 
 def test_the_runtime_is_small(wheels: Any) -> None:
-    """What answers pictures is less than 200 KB of code, unpacked; what measures less than 60.
+    """What answers images is less than 200 KB of code, unpacked; what measures less than 60.
 
     One model comes with it, of 256 KB at most.
     """

@@ -1,4 +1,4 @@
-"""Real pictures as files, the command as a process, and machines that lack an interpreter."""
+"""Real images as files, the command as a process, and machines that lack an interpreter."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ import fmx_runtime
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
     FmxRun = Callable[..., subprocess.CompletedProcess[str]]
 
-PICTURES = 12
+IMAGES = 12
 
 # a busy machine is no failure, and an emulated one is slow
 settings.register_profile("patient", deadline=None)
@@ -34,15 +34,15 @@ settings.load_profile("emulated" if "FMX_PREPARED" in os.environ else "patient")
 
 @pytest.fixture(scope="session")
 def boot(splits: Splits) -> Image.Image:
-    """The first test picture, 28x28, light on dark."""
+    """The first test image, 28x28, light on dark."""
     return Image.fromarray(splits.test.images[0, :, :, 0])
 
 
 @pytest.fixture(scope="session")
-def pictures(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the first test pictures as PNG files ``00.png`` and so on."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for index in range(PICTURES):
+def images(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the first test images as PNG files ``00.png`` and so on."""
+    folder = tmp_path_factory.mktemp("images")
+    for index in range(IMAGES):
         Image.fromarray(splits.test.images[index, :, :, 0]).save(folder / f"{index:02}.png")
     return folder
 

@@ -14,31 +14,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fmx_export.embed import embed
+from fmx_export.pipeline.metadata_writer import embed
 from fmx_runtime import Classifier, FmxError, Prediction
-from fmx_runtime.card import ModelCard
-from fmx_runtime.carrier import read_card
 from fmx_runtime.classifier import softmax
-from fmx_runtime.errors import BackendError, ModelFileError, PictureError
+from fmx_runtime.errors import BackendError, ImageError, ModelFileError
+from fmx_runtime.model_file.container import read_metadata
+from fmx_runtime.model_file.metadata import ModelMetadata
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 
-def card_of(path: Path) -> ModelCard:
-    """A file's card."""
-    return ModelCard.from_json(read_card(path.read_bytes()))
+def metadata_of(path: Path) -> ModelMetadata:
+    """A file's metadata."""
+    return ModelMetadata.from_json(read_metadata(path.read_bytes()))
 
 
-def with_card(path: Path, **changes: object) -> bytes:
-    """A file's model with another card, as an exporter would write it that is mistaken."""
-    card = card_of(path)
-    model = path.read_bytes()[: card.model_bytes]
-    return embed(model, dataclasses.replace(card, **changes))
+def with_metadata(path: Path, **changes: object) -> bytes:
+    """A file's model with another metadata, as an exporter would write it that is mistaken."""
+    metadata = metadata_of(path)
+    model = path.read_bytes()[: metadata.model_bytes]
+    return embed(model, dataclasses.replace(metadata, **changes))
 
 
 def refusal(path: Path) -> str:
@@ -53,24 +53,24 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_alone_is_enough(
-    name: str, exported: Path, pictures: Path, splits: Splits, tmp_path: Path
+    name: str, exported: Path, images: Path, splits: Splits, tmp_path: Path
 ) -> None:
-    """Each file, moved away from all others, answers real pictures; labels fit the scores."""
+    """Each file, moved away from all others, answers real images; labels fit the scores."""
     path = tmp_path / "renamed"
     path.write_bytes((exported / f"baseline.{name}").read_bytes())
     classifier = Classifier(path)
-    assert classifier.card.labels == splits.train.class_names
-    answer = classifier.classify(pictures / "00.png", top_k=10)
+    assert classifier.metadata.labels == splits.train.class_names
+    answer = classifier.classify(images / "00.png", top_k=10)
     scores = classifier.predict(splits.test.images[:1])[0]
     assert {item.label: item.score for item in answer} == dict(
-        zip(classifier.card.labels, map(float, scores), strict=True)
+        zip(classifier.metadata.labels, map(float, scores), strict=True)
     )
     assert [item.score for item in answer] == sorted(map(float, scores), reverse=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_has_learnt_something(name: str, exported: Path, splits: Splits) -> None:
-    """Each file knows far more of the test pictures than chance would."""
+    """Each file knows far more of the test images than chance would."""
     scores = Classifier(exported / f"baseline.{name}").predict(splits.test.images[:150])
     assert (scores.dtype, scores.shape) == (np.float32, (150, 10))
     assert np.allclose(scores.sum(axis=1), 1, atol=0.05)
@@ -78,7 +78,7 @@ def test_it_has_learnt_something(name: str, exported: Path, splits: Splits) -> N
 
 
 def test_formats_agree(exported: Path, splits: Splits) -> None:
-    """TFLite and ONNX answer 150 test pictures alike: float to rounding, int8 in 98 % of labels."""
+    """TFLite and ONNX answer 150 test images alike: float to rounding, int8 in 98 % of labels."""
     answers = {
         name: Classifier(exported / f"baseline.{name}").predict(splits.test.images[:150])
         for name in NAMES
@@ -92,23 +92,23 @@ def test_formats_agree(exported: Path, splits: Splits) -> None:
 def test_threads_do_not_matter(name: str, exported: Path, splits: Splits) -> None:
     """Two threads give the same answers as one; of floats the order of a sum may change."""
     one, two = (Classifier(exported / f"baseline.{name}", threads=n) for n in (1, 2))
-    pictures = splits.test.images[:100]
+    images = splits.test.images[:100]
     tolerance = 2e-6 if "float" in name else 2e-7  # int8 ONNX has a float softmax
-    assert np.abs(one.predict(pictures) - two.predict(pictures)).max() <= tolerance
+    assert np.abs(one.predict(images) - two.predict(images)).max() <= tolerance
 
 
-def test_each_picture_for_itself(exported: Path, splits: Splits) -> None:
-    """A picture's answer does not depend on those before it."""
+def test_each_image_for_itself(exported: Path, splits: Splits) -> None:
+    """An image's answer does not depend on those before it."""
     classifier = Classifier(exported / "baseline.int8.tflite")
-    pictures = splits.test.images[:20]
-    assert np.array_equal(classifier.predict(pictures)[::-1], classifier.predict(pictures[::-1]))
-    assert classifier.predict(pictures[:0]).shape == (0, 10)
+    images = splits.test.images[:20]
+    assert np.array_equal(classifier.predict(images)[::-1], classifier.predict(images[::-1]))
+    assert classifier.predict(images[:0]).shape == (0, 10)
 
 
-def test_pictures_of_each_kind(exported: Path, pictures: Path) -> None:
-    """A path, its text, a file's bytes, an image and an array of one picture have one answer."""
+def test_images_of_each_kind(exported: Path, images: Path) -> None:
+    """A path, its text, a file's bytes, an image and an array of one image have one answer."""
     classifier = Classifier(exported / "baseline.int8.tflite")
-    path = pictures / "03.png"
+    path = images / "03.png"
     image = Image.open(path)
     kinds = (path, str(path), path.read_bytes(), image, np.asarray(image))
     answers = {classifier.classify(kind) for kind in kinds}
@@ -118,18 +118,18 @@ def test_pictures_of_each_kind(exported: Path, pictures: Path) -> None:
     assert all(isinstance(item, Prediction) for item in answer)
 
 
-def test_as_many_labels_as_asked_for(exported: Path, pictures: Path) -> None:
+def test_as_many_labels_as_asked_for(exported: Path, images: Path) -> None:
     """``top_k`` labels come, the same ones in the same order, and all where there are fewer."""
     classifier = Classifier(exported / "baseline.int8.tflite")
-    every = classifier.classify(pictures / "00.png", top_k=99)
-    assert sorted(item.label for item in every) == sorted(classifier.card.labels)
+    every = classifier.classify(images / "00.png", top_k=99)
+    assert sorted(item.label for item in every) == sorted(classifier.metadata.labels)
     for top_k in range(1, 11):
-        assert classifier.classify(pictures / "00.png", top_k) == every[:top_k]
+        assert classifier.classify(images / "00.png", top_k) == every[:top_k]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_threads_share_a_classifier(name: str, exported: Path, splits: Splits) -> None:
-    """Eight threads that ask one classifier at once each get the answers to their own pictures."""
+    """Eight threads that ask one classifier at once each get the answers to their own images."""
     classifier = Classifier(exported / f"baseline.{name}")
     images = splits.test.images[:60]
     alone = [classifier.classify(image, 10) for image in images]
@@ -141,10 +141,10 @@ def test_threads_share_a_classifier(name: str, exported: Path, splits: Splits) -
     assert together == [alone[index] for index in order]
 
 
-def test_batches(exported: Path, pictures: Path, splits: Splits) -> None:
-    """A batch has the answers to its pictures, of whatever kinds, in their order."""
+def test_batches(exported: Path, images: Path, splits: Splits) -> None:
+    """A batch has the answers to its images, of whatever kinds, in their order."""
     classifier = Classifier(exported / "baseline.int8.tflite")
-    paths = sorted(pictures.iterdir())
+    paths = sorted(images.iterdir())
     mixed = [paths[0], str(paths[1]), paths[2].read_bytes(), splits.test.images[3]]
     assert classifier.classify_batch(mixed) == [classifier.classify(path) for path in paths[:4]]
     whole = classifier.classify_batch(splits.test.images[:4], 1)
@@ -153,21 +153,21 @@ def test_batches(exported: Path, pictures: Path, splits: Splits) -> None:
     assert classifier.classify_batch([]) == []
 
 
-def test_a_bad_picture_in_a_batch(exported: Path, pictures: Path) -> None:
+def test_a_bad_image_in_a_batch(exported: Path, images: Path) -> None:
     """It ends the batch, and is named by its place as well as its path."""
     classifier = Classifier(exported / "baseline.int8.tflite")
-    with pytest.raises(PictureError, match=r"^picture 1: 'gone\.png' does not exist"):
-        classifier.classify_batch([pictures / "00.png", "gone.png"])
+    with pytest.raises(ImageError, match=r"^image 1: 'gone\.png' does not exist"):
+        classifier.classify_batch([images / "00.png", "gone.png"])
 
 
-def test_wrong_arguments(exported: Path, pictures: Path) -> None:
+def test_wrong_arguments(exported: Path, images: Path) -> None:
     """What no one can have meant is said with what was received."""
     path = exported / "baseline.int8.tflite"
     with pytest.raises(ValueError, match=r"threads=0"):
         Classifier(path, threads=0)
     classifier = Classifier(path)
     with pytest.raises(ValueError, match=r"top_k=0"):
-        classifier.classify(pictures / "00.png", top_k=0)
+        classifier.classify(images / "00.png", top_k=0)
     for wrong in (
         np.zeros((1, 28, 28, 1), np.float32),
         np.zeros((28, 28, 1), np.uint8),
@@ -176,18 +176,18 @@ def test_wrong_arguments(exported: Path, pictures: Path) -> None:
     ):
         with pytest.raises(ValueError, match=rf"\(n, 28, 28, 1\).*{wrong.dtype}"):
             classifier.predict(wrong)  # type: ignore[arg-type]
-    with pytest.raises(PictureError, match=r"gone\.png' does not exist"):
+    with pytest.raises(ImageError, match=r"gone\.png' does not exist"):
         classifier.classify("gone.png")
 
 
 def test_logits_become_probabilities(exported: Path, splits: Splits, tmp_path: Path) -> None:
-    """Where the card says that the model gives logits, the answers are their softmax."""
+    """Where the metadata says that the model gives logits, the answers are their softmax."""
     plain = exported / "baseline.float32.onnx"
     path = tmp_path / "logits.onnx"
-    path.write_bytes(with_card(plain, output="logits"))
-    pictures = splits.test.images[:5]
-    expected = softmax(Classifier(plain).predict(pictures))
-    assert np.array_equal(Classifier(path).predict(pictures), expected)
+    path.write_bytes(with_metadata(plain, output="logits"))
+    images = splits.test.images[:5]
+    expected = softmax(Classifier(plain).predict(images))
+    assert np.array_equal(Classifier(path).predict(images), expected)
 
 
 @given(
@@ -221,7 +221,7 @@ def test_a_flipped_byte_of_the_model(
     """A model with a byte that is not what it was is refused by its checksum."""
     original = exported / f"baseline.{name}"
     content = bytearray(original.read_bytes())
-    content[int(place * card_of(original).model_bytes)] ^= 0xFF
+    content[int(place * metadata_of(original).model_bytes)] ^= 0xFF
     path = tmp_path / original.name
     path.write_bytes(content)
     assert refusal(path).endswith(
@@ -231,10 +231,12 @@ def test_a_flipped_byte_of_the_model(
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("word", [b"Sneaker", b'"uint8"', b'"float32"', b'"scale":0', b"fit"])
-def test_a_flipped_byte_of_the_card(name: str, word: bytes, exported: Path, tmp_path: Path) -> None:
-    """A card with a byte that is not what it was is refused, be it of a label or a number."""
+def test_a_flipped_byte_of_the_metadata(
+    name: str, word: bytes, exported: Path, tmp_path: Path
+) -> None:
+    """Metadata with a byte that is not what it was is refused, be it of a label or a number."""
     content = (exported / f"baseline.{name}").read_bytes()
-    place = content.find(word, card_of(exported / f"baseline.{name}").model_bytes)
+    place = content.find(word, metadata_of(exported / f"baseline.{name}").model_bytes)
     if place < 0:
         assert word == (b'"float32"' if name.startswith("int8") else b'"uint8"')
         return
@@ -242,7 +244,7 @@ def test_a_flipped_byte_of_the_card(name: str, word: bytes, exported: Path, tmp_
     flipped[place + len(word) - 1] ^= 1
     path = tmp_path / f"flipped.{name}"
     path.write_bytes(flipped)
-    assert "card" in refusal(path)
+    assert "metadata" in refusal(path)
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
@@ -251,19 +253,19 @@ def test_no_flipped_bit_changes_an_answer(
 ) -> None:
     """With one random bit of the file flipped, it is refused or answers as before."""
     content = (exported / f"baseline.{name}").read_bytes()
-    pictures = splits.test.images[:3]
-    expected = Classifier(exported / f"baseline.{name}").predict(pictures)
+    images = splits.test.images[:3]
+    expected = Classifier(exported / f"baseline.{name}").predict(images)
     chance = random.Random(0)
     path = tmp_path / "flipped"
     refused = 0
     for number in range(60):
-        # every second one among the last bytes, where the card is
+        # every second one among the last bytes, where the metadata is
         start = len(content) - 4000 if number % 2 else 0
         flipped = bytearray(content)
         flipped[chance.randrange(start, len(content))] ^= 1 << chance.randrange(8)
         path.write_bytes(flipped)
         try:
-            assert np.array_equal(Classifier(path).predict(pictures), expected)
+            assert np.array_equal(Classifier(path).predict(images), expected)
         except FmxError:
             refused += 1
     assert refused > 50
@@ -273,25 +275,25 @@ def test_no_flipped_bit_changes_an_answer(
 def test_a_file_that_is_cut_off(name: str, exported: Path, tmp_path: Path) -> None:
     """A file whose end is missing, as a broken copy leaves it, is refused, wherever it ends."""
     content = (exported / f"baseline.{name}").read_bytes()
-    model_bytes = card_of(exported / f"baseline.{name}").model_bytes
+    model_bytes = metadata_of(exported / f"baseline.{name}").model_bytes
     path = tmp_path / name
     for end in (9, 100, 4096, len(content) // 2, model_bytes, model_bytes + 1, len(content) - 1):
         path.write_bytes(content[:end])
-        assert "card" in refusal(path)
+        assert "metadata" in refusal(path)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_without_a_card(name: str, exported: Path, tmp_path: Path) -> None:
+def test_a_model_without_a_metadata(name: str, exported: Path, tmp_path: Path) -> None:
     """A model that the converter made, and fmx did not finish, is refused with a remedy."""
     original = exported / f"baseline.{name}"
     path = tmp_path / name
-    path.write_bytes(original.read_bytes()[: card_of(original).model_bytes])
-    assert "carries no model card" in refusal(path)
+    path.write_bytes(original.read_bytes()[: metadata_of(original).model_bytes])
+    assert "carries no model metadata" in refusal(path)
     assert "fmx export" in refusal(path)
 
 
 def test_what_is_no_model_file(tmp_path: Path) -> None:
-    """Text, a picture, nothing at all, a folder, and what is not there, are refused by name."""
+    """Text, an image, nothing at all, a folder, and what is not there, are refused by name."""
     for name, content in (
         ("text.tflite", b"no model\n"),
         ("empty.tflite", b""),
@@ -301,7 +303,7 @@ def test_what_is_no_model_file(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         assert "neither a TFLite nor an ONNX model" in refusal(tmp_path / name)
     (tmp_path / "text.onnx").write_text("\x08 looks like one\n", "utf-8")
-    assert "card" in refusal(tmp_path / "text.onnx")
+    assert "metadata" in refusal(tmp_path / "text.onnx")
     assert "cannot be read: Is a directory" in refusal(tmp_path)
     assert "does not exist" in refusal(tmp_path / "gone.tflite")
 
@@ -310,25 +312,25 @@ def test_what_is_no_model_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": tuple("abc")}, "number of classes: the card says 3, the model has 10"),
-        ({"labels": ()}, "number of classes: the card says 0, the model has 10"),
-        ({"width": 27}, r"the card says \(1, 28, 27, 1\), the model has \(1, 28, 28, 1\)"),
-        ({"channels": 3}, r"input shape: the card says \(1, 28, 28, 3\)"),
-        ({"dtype": None}, "the card says (uint8|float32), the model has (float32|uint8)"),
+        ({"labels": tuple("abc")}, "number of classes: the metadata says 3, the model has 10"),
+        ({"labels": ()}, "number of classes: the metadata says 0, the model has 10"),
+        ({"width": 27}, r"the metadata says \(1, 28, 27, 1\), the model has \(1, 28, 28, 1\)"),
+        ({"channels": 3}, r"input shape: the metadata says \(1, 28, 28, 3\)"),
+        ({"dtype": None}, "the metadata says (uint8|float32), the model has (float32|uint8)"),
     ],
 )
-def test_a_card_of_another_model(
+def test_a_metadata_of_another_model(
     name: str, changes: dict[str, object], message: str, exported: Path, tmp_path: Path
 ) -> None:
-    """A card that does not fit the model beside it is refused with both their words."""
+    """Metadata that does not fit the model beside it is refused with both their words."""
     original = exported / f"baseline.{name}"
-    spec = card_of(original).input
+    spec = metadata_of(original).input
     if "labels" not in changes:
         other = {"uint8": "float32", "float32": "uint8"}[spec.dtype]
         wanted = {key: value or other for key, value in changes.items()}
         changes = {"input": dataclasses.replace(spec, **wanted)}  # type: ignore[arg-type]
     path = tmp_path / name
-    path.write_bytes(with_card(original, **changes))
+    path.write_bytes(with_metadata(original, **changes))
     with pytest.raises(ModelFileError, match=message):
         Classifier(path)
     assert refusal(path).startswith(f"'{path}': ")
@@ -351,10 +353,10 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
-def test_answering_loads_one_interpreter(name: str, exported: Path, pictures: Path) -> None:
+def test_answering_loads_one_interpreter(name: str, exported: Path, images: Path) -> None:
     """An answer needs NumPy, Pillow and the one interpreter, and nothing that made it."""
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, exported / f"baseline.{name}", pictures / "00.png"],
+        [sys.executable, "-c", LOADED, exported / f"baseline.{name}", images / "00.png"],
         capture_output=True,
         text=True,
         check=True,

@@ -54,14 +54,14 @@ IMPORTED = """
 import sys
 before = set(sys.modules)
 import fmx_runtime
-from fmx_runtime import FmxError, ModelCard, ModelFileError
-import fmx_runtime.cli
+from fmx_runtime import FmxError, ModelMetadata, ModelFileError
+import fmx_runtime.command.main
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 
 
 def test_an_import_is_light() -> None:
-    """The package, its errors, the card and the command need the standard library only."""
+    """The package, its errors, the metadata and the command need the standard library only."""
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True
     )

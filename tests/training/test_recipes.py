@@ -6,8 +6,8 @@ import pytest
 
 from fmx_runtime.errors import DataError
 from fmx_training import recipes
-from fmx_training.fold import folded
-from fmx_training.models import NETWORKS
+from fmx_training.networks.architectures import NETWORKS
+from fmx_training.networks.fuse_batch_norm import fuse_batch_norm
 
 
 @pytest.mark.parametrize("name", sorted(set(recipes.RECIPES) - {"finetune"}))
@@ -20,11 +20,11 @@ def test_recipes_build_their_network(name: str) -> None:
 
 
 def test_an_int8_epoch_is_for_plain_networks() -> None:
-    """`fmx_training.quantization_aware` would round others in the wrong places."""
+    """`fmx_training.loop.quantization_aware` would round others in the wrong places."""
     for recipe in recipes.RECIPES.values():
         if recipe.int8_epochs:
             model = NETWORKS[recipe.network]((28, 28, 1), 10)
-            assert folded(model) is not model
+            assert fuse_batch_norm(model) is not model
 
 
 def test_the_baseline_is_convolutions_pooling_and_softmax() -> None:

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from PIL import Image
 
-from fmx_runtime.preprocess import to_tensor
+from fmx_runtime.images.preprocess import to_tensor
 
 if TYPE_CHECKING:
-    from fmx_training.dataset import Splits
-    from fmx_training.run import Run
+    from fmx_training.data.dataset import Splits
+    from fmx_training.run_folder import Run
 
 
 def test_metrics_are_those_of_the_saved_model(finished: Run, few: Splits) -> None:
@@ -34,19 +34,19 @@ def test_metrics_are_those_of_the_saved_model(finished: Run, few: Splits) -> Non
 
 
 def test_it_learns(finished: Run) -> None:
-    """Three epochs on 2,000 pictures are far better than chance, and each epoch lowers the loss."""
+    """Three epochs on 2,000 images are far better than chance, and each epoch lowers the loss."""
     history = json.loads(finished.history_path.read_text("utf-8"))["epochs"]
     losses = [epoch["loss"] for epoch in history]
     assert losses == sorted(losses, reverse=True)
     assert history[-1]["val_accuracy"] > 0.5
 
 
-def test_pictures_are_pictures(finished: Run) -> None:
+def test_images_are_images(finished: Run) -> None:
     """The curves and the confusion matrix are PNG files of a readable size."""
     for name in ("curves.png", "confusion.png"):
-        with Image.open(finished.folder / name) as picture:
-            assert picture.format == "PNG"
-            assert min(picture.size) > 400
+        with Image.open(finished.folder / name) as image:
+            assert image.format == "PNG"
+            assert min(image.size) > 400
 
 
 def test_confused_pairs_are_in_words(finished: Run) -> None:

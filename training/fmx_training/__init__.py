@@ -1,1 +1,1 @@
-"""Pictures -> a trained Keras model."""
+"""Images -> a trained Keras model."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from fmx_runtime.errors import DataError
-from fmx_training.augment import Augmentation
+from fmx_training.data.augmentation import Augmentation
 
 __all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
 
 _NONE = Augmentation()
 _CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.25)
-_PHOTOGRAPHS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25, mix=0.5)
+_PHOTOS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25, mix=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +24,22 @@ class Recipe:
 
     Attributes:
         name: what ``fmx train --recipe`` calls it.
-        network: key of `fmx_training.models.NETWORKS`.
-        epochs: passes over the training pictures.
-        batch_size: pictures per step.
+        network: key of `fmx_training.networks.architectures.NETWORKS`.
+        epochs: passes over the training images.
+        batch_size: images per step.
         learning_rate: the highest.
-        optimizer: "adam", or "muon" with a momentum of 0.9, see `fmx_training.muon`.
+        optimizer: "adam", or "muon" with a momentum of 0.9, see `fmx_training.loop.muon`.
         warmup: fraction of the steps in which the learning rate rises from 0 to its highest.
         weight_decay: what kernels lose per step, as a fraction, times the learning rate; with muon
             those of dense layers only, since convolutions' keep their norm.
         label_smoothing: what a target gives away to all classes alike.
-        augmentation: how the pictures change from epoch to epoch.
-        views: where a run has teachers, the pictures change after so many epochs as they did
+        augmentation: how the images change from epoch to epoch.
+        views: where a run has teachers, the images change after so many epochs as they did
             before, so that teachers need to answer for so many changes only; 0 for never.
         teacher_weight: what the teachers' answers count in a target, where a run has teachers; the
             label counts the rest.
         int8_epochs: epochs after those, in which a plain network learns to answer in int8 as it
-            does in float, see `fmx_training.quantization_aware`.
+            does in float, see `fmx_training.loop.quantization_aware`.
         scale: the network sees ``pixel * scale + offset``.
         offset: likewise.
     """
@@ -95,7 +95,7 @@ RECIPES = {
             warmup=0.1,
             weight_decay=1e-3,
             label_smoothing=0.1,
-            augmentation=_PHOTOGRAPHS,
+            augmentation=_PHOTOS,
         ),
         Recipe(
             name="finetune",
@@ -105,7 +105,7 @@ RECIPES = {
             learning_rate=5e-4,
             warmup=0.1,
             label_smoothing=0.1,
-            augmentation=_PHOTOGRAPHS,
+            augmentation=_PHOTOS,
         ),
     )
 }

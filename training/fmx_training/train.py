@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fmx_runtime import codec
-from fmx_runtime.atomic import replacing, write
-from fmx_training import checkpoint, plots
-from fmx_training.evaluate import Evaluation, confused_pairs, evaluate, in_words
-from fmx_training.fit import fit
-from fmx_training.fold import folded
+from fmx_runtime.support import json_codec
+from fmx_runtime.support.atomic import replacing, write
+from fmx_training.loop import checkpoint, plots
+from fmx_training.loop.evaluate import Evaluation, confused_pairs, evaluate, in_words
+from fmx_training.loop.fit import fit
+from fmx_training.networks.fuse_batch_norm import fuse_batch_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from fmx_training.checkpoint import Epoch
-    from fmx_training.dataset import Dataset
-    from fmx_training.examples import Examples
-    from fmx_training.run import Run
-    from fmx_training.teachers import Teacher
+    from fmx_training.data.dataset import Dataset
+    from fmx_training.data.examples import Examples
+    from fmx_training.loop.checkpoint import Epoch
+    from fmx_training.loop.distillation import Teacher
+    from fmx_training.run_folder import Run
 
 __all__ = ["Metrics", "train"]
 
@@ -51,14 +51,14 @@ def train(
 ) -> Metrics:
     """Train the run's network and write everything that belongs into its folder.
 
-    The test pictures are not even read before the training is over, so nothing can be chosen by
+    The test images are not even read before the training is over, so nothing can be chosen by
     them.
 
     Args:
-        run: begun with `fmx_training.run.create`, or stopped at any moment since.
+        run: begun with `fmx_training.run_folder.create`, or stopped at any moment since.
         examples: what it learns from.
-        validation: pictures that choose between networks.
-        test: reads the test pictures; called once, at the end.
+        validation: images that choose between networks.
+        test: reads the test images; called once, at the end.
         teachers: of the run.
         report: called with one line about each epoch.
 
@@ -79,11 +79,11 @@ def train(
         test=tested,
         confused=tuple(in_words(pair) for pair in confused_pairs(tested, labels)),
     )
-    write(run.history_path, codec.encode(_History(history), indent=2) + "\n")
+    write(run.history_path, json_codec.encode(_History(history), indent=2) + "\n")
     plots.save(plots.curves_figure(history), run.folder / "curves.png")
     plots.save(plots.confusion_figure(tested, labels), run.folder / "confusion.png")
     write(run.folder / "confused.txt", "".join(f"{line}\n" for line in metrics.confused))
-    write(run.metrics_path, codec.encode(metrics, indent=2) + "\n")
+    write(run.metrics_path, json_codec.encode(metrics, indent=2) + "\n")
     return metrics
 
 
@@ -91,10 +91,10 @@ def _save_deployed(run: Run, examples: Examples, report: Callable[[str], None]) 
     """Write model.keras: the network as it is deployed, without its optimizer."""
     import keras
 
-    from fmx_training.quantization_aware import fine_tune
+    from fmx_training.loop.quantization_aware import fine_tune
 
     last: Path = run.checkpoints / checkpoint.name(run.info.epochs)
-    model = folded(keras.models.load_model(last, compile=False))
+    model = fuse_batch_norm(keras.models.load_model(last, compile=False))
     if run.info.recipe.int8_epochs:
         fine_tune(model, run.info, examples, report=report)
     with replacing(run.model_path) as temporary:

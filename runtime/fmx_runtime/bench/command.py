@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = argparse.ArgumentParser(
         prog="fmx-run bench",
-        description="Measure models on labelled pictures: accuracy, times, throughput, memory.",
+        description="Measure models on labeled images: accuracy, times, throughput, memory.",
         epilog="The JSON can be read beside others with 'fmx bench compare'.",
     )
     made.add_argument("models", nargs="+", metavar="MODEL", help="a .tflite or .onnx model")
@@ -29,13 +29,15 @@ def parser() -> argparse.ArgumentParser:
         "--images",
         required=True,
         metavar="NPZ|DIR",
-        help="an .npz file with images and labels, or a folder with one of pictures for each class",
+        help="an .npz file with images and labels, or a folder with one of images for each class",
     )
     made.add_argument(
         "-o", "--output", default="result.json", metavar="FILE", help="default: %(default)s"
     )
-    made.add_argument("--rounds", type=int, default=20, help="default: %(default)s")
-    made.add_argument("--calls", type=int, default=500, help="in each round; default: %(default)s")
+    made.add_argument("--repeats", type=int, default=20, help="default: %(default)s")
+    made.add_argument(
+        "--iterations", type=int, default=500, help="in each round; default: %(default)s"
+    )
     made.add_argument("--resume", action="store_true", help="finish an interrupted benchmark")
     return made
 
@@ -51,24 +53,25 @@ def bench(options: argparse.Namespace, progress: Callable[[str], None]) -> int:
         The exit code.
 
     Raises:
-        FmxError: none of the models can be measured, the pictures cannot be used, or the result
+        FmxError: none of the models can be measured, the images cannot be used, or the result
             cannot be written.
     """
-    from fmx_runtime.atomic import make_folder, write
-    from fmx_runtime.bench import labelled, run
+    from fmx_runtime import labeled_images
+    from fmx_runtime.bench import session
     from fmx_runtime.bench.journal import Journal
+    from fmx_runtime.support.atomic import make_folder, write
 
     output = Path(options.output)
-    pictures = labelled.read(Path(options.images))
-    how = run.settings(rounds=options.rounds, calls=options.calls)
-    models, failures, class_names = run.choose(map(Path, options.models), pictures)
+    images = labeled_images.read(Path(options.images))
+    how = session.settings(rounds=options.repeats, calls=options.iterations)
+    models, failures, class_names = session.choose(map(Path, options.models), images)
     make_folder(output.parent)
     part = output.with_name(f"{output.name}.part")
-    journal = Journal(part, run.conditions(models, pictures, how), resume=options.resume)
+    journal = Journal(part, session.conditions(models, images, how), resume=options.resume)
     finished = False
     try:
-        done = run.run(models, pictures, how, journal, failures=failures, progress=progress)
-        write(output, run.result(pictures, done, class_names).to_json() + "\n")
+        done = session.run(models, images, how, journal, failures=failures, progress=progress)
+        write(output, session.result(images, done, class_names).to_json() + "\n")
         finished = True
     except KeyboardInterrupt:
         progress(f"interrupted; what was measured is in '{part}': --resume goes on")

@@ -6,8 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from fmx_runtime.atomic import write
 from fmx_runtime.errors import DataError, OutputError
+from fmx_runtime.support.atomic import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,22 +21,22 @@ _NS_PER_US = 1000
 _NS_PER_S = 1_000_000_000
 _FEWEST = 10
 _LOADED = 128
-"""Pictures held in memory at most, so that large ones fit into a small board's."""
+"""Images held in memory at most, so that large ones fit into a small board's."""
 
 
 def time_calls(
     answer: Callable[[NDArray[np.uint8]], Any],
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     *,
     calls: int,
     warmup: int,
     seconds: float = float("inf"),
 ) -> list[float]:
-    """Time single calls, one picture each; the pictures take turns.
+    """Time single calls, one image each; the images take turns.
 
     Args:
         answer: called with uint8 ``(1, height, width, channels)``.
-        pictures: uint8 ``(n, height, width, channels)``, n at least 1.
+        images: uint8 ``(n, height, width, channels)``, n at least 1.
         calls: how many are timed.
         warmup: how many go before them untimed.
         seconds: a slow model gets so long to be timed, and a tenth of it to warm up; but ten calls
@@ -45,9 +45,9 @@ def time_calls(
     Returns:
         Microseconds of each call, to the nanosecond, in the order of the calls.
     """
-    count = min(len(pictures), max(calls, warmup), _LOADED)
+    count = min(len(images), max(calls, warmup), _LOADED)
     # sliced beforehand, and in memory of this process: the time is the call's alone
-    loaded = np.array(pictures[:count])
+    loaded = np.array(images[:count])
     ones = [loaded[i : i + 1] for i in range(count)]
     clock = time.perf_counter_ns
     times = [0] * calls
@@ -72,21 +72,21 @@ def time_calls(
 
 def rate(
     predict: Callable[[NDArray[np.uint8]], Any],
-    pictures: NDArray[np.uint8],
+    images: NDArray[np.uint8],
     *,
     batch: int,
     seconds: float,
 ) -> float:
-    """Pictures per second.
+    """Images per second.
 
     Args:
         predict: called with uint8 ``(batch, height, width, channels)``, once before it is timed.
-        pictures: uint8 ``(n, height, width, channels)``, n at least 1; they take turns.
-        batch: pictures in one call.
+        images: uint8 ``(n, height, width, channels)``, n at least 1; they take turns.
+        batch: images in one call.
         seconds: at least so long is measured.
     """
-    count = max(min(len(pictures), _LOADED) // batch, 1)
-    rows = np.resize(pictures[: count * batch], (count, batch, *pictures.shape[1:]))
+    count = max(min(len(images), _LOADED) // batch, 1)
+    rows = np.resize(images[: count * batch], (count, batch, *images.shape[1:]))
     predict(rows[0])
     done = 0
     clock = time.perf_counter_ns

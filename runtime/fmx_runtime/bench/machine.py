@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fmx_runtime import packages
 from fmx_runtime.bench.process import environment
+from fmx_runtime.support import packages
 
-__all__ = ["Machine", "Moment", "describe", "moment", "usable_cores"]
+__all__ = ["Machine", "MachineState", "describe", "moment", "usable_cores"]
 
 _PACKAGES = (
     "fmx-toolkit",
@@ -115,7 +115,7 @@ class Machine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class MachineState:
     """The machine's state at one moment; None stands for what the system does not say.
 
     Attributes:
@@ -156,13 +156,13 @@ def describe(core: int | None = None) -> Machine:
     )
 
 
-def moment(began: float) -> Moment:
+def moment(began: float) -> MachineState:
     """The state now.
 
     Args:
         began: when the run did, by `time.monotonic`.
     """
-    return Moment(
+    return MachineState(
         seconds=round(time.monotonic() - began, 1),
         load=round(os.getloadavg()[0], 2),
         mhz=_mhz(),

@@ -47,7 +47,7 @@ def last_core() -> int | None:
 
 def measure(
     model: Path,
-    pictures: Path,
+    images: Path,
     *,
     worker: Sequence[str],
     threads: int,
@@ -58,7 +58,7 @@ def measure(
 
     Args:
         model: the model's file.
-        pictures: ``.npy`` of uint8 ``(n, height, width, channels)``.
+        images: ``.npy`` of uint8 ``(n, height, width, channels)``.
         worker: the module that the process runs, and what it takes after the usual arguments.
         threads: of the interpreter.
         core: the processor core to stay on.
@@ -70,7 +70,7 @@ def measure(
     """
     task |= {"threads": threads, "core": core}
     module, *more = worker
-    command = [sys.executable, "-m", module, str(model), str(pictures), json.dumps(task), *more]
+    command = [sys.executable, "-m", module, str(model), str(images), json.dumps(task), *more]
     with tempfile.TemporaryFile() as complaints:
         start = time.perf_counter()
         with subprocess.Popen(
@@ -99,12 +99,12 @@ def measure(
 
 
 def environment(threads: int) -> dict[str, str]:
-    """The process's variables: no more threads than are asked for, and no graphics card."""
+    """The process's variables: no more threads than are asked for, and no graphics metadata."""
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     tensorflow = {
         "TF_NUM_INTRAOP_THREADS": str(threads),
         "TF_NUM_INTEROP_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "-1",  # devices have no graphics card, so Keras gets none
+        "CUDA_VISIBLE_DEVICES": "-1",  # devices have no graphics metadata, so Keras gets none
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "KERAS_BACKEND": "tensorflow",
     }

@@ -2,13 +2,13 @@
 
 ::
 
-    python -m fmx_runtime.bench.worker MODEL PICTURES.npy TASK
+    python -m fmx_runtime.bench.worker MODEL IMAGES.npy TASK
 
 TASK is a JSON object. ``threads``, for the interpreter, and ``core``, to stay on or null, are
 always in it; the other keys say what to do. It prints JSON objects, one a line::
 
     {"runtime": "…", "peak_bytes": 41324544}              always, after the first answer
-    {"calls_us": [26.3, 26.1, …]}                         to a task with "calls" and "warmup"
+    {"latencies_us": [26.3, 26.1, …]}                         to a task with "calls" and "warmup"
     {"rates": [38012.5, …]}                               to one with "batches"
     {"answers": […], "scores": […], "true_scores": […]}   to one with "labels", an .npy of int64
     {"error": "…", "kind": "ModelFileError"}              in the place of any of them
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Subject", "serve"]
+__all__ = ["Predictor", "serve"]
 
 _CHUNK = 256
 _CALLS_S = 2.0
 _RATE_S = 0.2
 
 
-class Subject(Protocol):
+class Predictor(Protocol):
     """A model, ready to answer; pixels in, probabilities out."""
 
     @property
@@ -47,13 +47,13 @@ class Subject(Protocol):
         """Interpreter and version."""
 
     def answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer one picture, uint8 ``(1, height, width, channels)``: float32 ``(1, classes)``."""
+        """Answer one image, uint8 ``(1, height, width, channels)``: float32 ``(1, classes)``."""
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer n pictures, uint8 ``(n, height, width, channels)``: float32 ``(n, classes)``."""
+        """Answer n images, uint8 ``(n, height, width, channels)``: float32 ``(n, classes)``."""
 
 
-def serve(arguments: Sequence[str], open_subject: Callable[[str, int], Subject]) -> int:
+def serve(arguments: Sequence[str], open_subject: Callable[[str, int], Predictor]) -> int:
     """Do one task, see above.
 
     Args:
@@ -63,17 +63,17 @@ def serve(arguments: Sequence[str], open_subject: Callable[[str, int], Subject])
     Returns:
         The exit code.
     """
-    model, pictures_path, text = arguments
+    model, images_path, text = arguments
     task = json.loads(text)
     if task["core"] is not None:
         os.sched_setaffinity(0, {task["core"]})
     replies = _own_stdout()
     try:
-        pictures = np.load(pictures_path, mmap_mode="r")
+        images = np.load(images_path, mmap_mode="r")
         subject = open_subject(model, task["threads"])
-        subject.answer(np.array(pictures[:1]))
+        subject.answer(np.array(images[:1]))
         _say(replies, {"runtime": subject.runtime, "peak_bytes": _peak_bytes()})
-        _say(replies, _measured(subject, pictures, task))
+        _say(replies, _measured(subject, images, task))
     except FmxError as error:
         _say(replies, {"error": str(error), "kind": type(error).__name__})
         return error.exit_code
@@ -95,24 +95,23 @@ class _File:
 
 
 def _measured(
-    subject: Subject, pictures: NDArray[np.uint8], task: dict[str, Any]
+    subject: Predictor, images: NDArray[np.uint8], task: dict[str, Any]
 ) -> dict[str, list[Any]]:
     from fmx_runtime.bench.latency import rate, time_calls
 
     if "calls" in task:
         calls, warmup = task["calls"], task["warmup"]
-        times = time_calls(subject.answer, pictures, calls=calls, warmup=warmup, seconds=_CALLS_S)
-        return {"calls_us": [round(value, 2) for value in times]}
+        times = time_calls(subject.answer, images, calls=calls, warmup=warmup, seconds=_CALLS_S)
+        return {"latencies_us": [round(value, 2) for value in times]}
     if "batches" in task:
         rates = [
-            rate(subject.predict, pictures, batch=batch, seconds=_RATE_S)
-            for batch in task["batches"]
+            rate(subject.predict, images, batch=batch, seconds=_RATE_S) for batch in task["batches"]
         ]
         return {"rates": [round(value, 1) for value in rates]}
     rows = np.concatenate(
         [
-            subject.predict(np.ascontiguousarray(pictures[i : i + _CHUNK]))
-            for i in range(0, len(pictures), _CHUNK)
+            subject.predict(np.ascontiguousarray(images[i : i + _CHUNK]))
+            for i in range(0, len(images), _CHUNK)
         ]
     )
     true = rows[np.arange(len(rows)), np.load(task["labels"])]

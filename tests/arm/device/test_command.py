@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fmx_runtime import Classifier
-from fmx_runtime.bench.record import Result
+from fmx_runtime.bench.result import Result
 
 
 def fmx_run(here: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -33,7 +33,7 @@ def fmx_run(here: Path, *arguments: str | Path) -> subprocess.CompletedProcess[s
 
 @pytest.mark.parametrize("options", [("--jsonl",), ("--jsonl", "--threads", "2")])
 def test_a_folder(options: tuple[str, ...], here: Path, tmp_path: Path) -> None:
-    """A folder of pictures is answered as the library answers them, with one worker or two."""
+    """A folder of images is answered as the library answers them, with one worker or two."""
     for path in sorted((here / "files").iterdir())[::8]:
         (tmp_path / path.name).symlink_to(path)
     done = fmx_run(here, *options, tmp_path)
@@ -48,7 +48,7 @@ def test_a_folder(options: tuple[str, ...], here: Path, tmp_path: Path) -> None:
 
 
 def test_a_table(here: Path) -> None:
-    """``--csv`` has a line for each picture, the one that is missing too; exit code 1."""
+    """``--csv`` has a line for each image, the one that is missing too; exit code 1."""
     done = fmx_run(here, "--csv", here / "files" / "00.png", here / "gone.png")
     first, second = csv.DictReader(io.StringIO(done.stdout))
     assert first["label"]
@@ -56,7 +56,7 @@ def test_a_table(here: Path) -> None:
     assert done.returncode == 1
 
 
-def test_the_card(here: Path) -> None:
+def test_the_metadata(here: Path) -> None:
     """``--info`` says what runs the model here, and on what."""
     done = fmx_run(here, "--info")
     assert (done.returncode, done.stderr) == (0, "")
@@ -68,9 +68,9 @@ def test_the_card(here: Path) -> None:
 def test_a_benchmark(here: Path, tmp_path: Path) -> None:
     """``fmx-run bench`` measures on the device, and its answers are the library's."""
     model = here / "exported" / "baseline.int8.tflite"
-    command = [Path(sys.executable).with_name("fmx-run"), "bench", model, "--rounds", "1"]
+    command = [Path(sys.executable).with_name("fmx-run"), "bench", model, "--repeats", "1"]
     done = subprocess.run(
-        [*command, "--calls", "10", "--images", here / "pictures.npz"],
+        [*command, "--iterations", "10", "--images", here / "images.npz"],
         capture_output=True,
         text=True,
         check=False,
@@ -79,7 +79,7 @@ def test_a_benchmark(here: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (run,) = Result.from_json((tmp_path / "result.json").read_text("utf-8")).runs
     assert run.machine.architecture == platform.machine()
-    assert len(run.variants[0].rounds[0].calls_us) == 10
-    with np.load(here / "pictures.npz") as arrays:
+    assert len(run.variants[0].rounds[0].latencies_us) == 10
+    with np.load(here / "images.npz") as arrays:
         rows = Classifier(model).predict(arrays["images"][:50])
     assert run.variants[0].answers[:50] == tuple(rows.argmax(axis=1).tolist())

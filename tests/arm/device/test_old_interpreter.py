@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fmx_runtime import Classifier
-from fmx_runtime.self_test import self_test
+from fmx_runtime.command.self_test import self_test
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +19,10 @@ BACKEND = "tflite-runtime"
 
 
 def test_int8_answers_are_the_same_bits(here: Path) -> None:
-    """200 real pictures have the very probabilities that x86 gives with this interpreter."""
+    """200 real images have the very probabilities that x86 gives with this interpreter."""
     with np.load(here / "old_answers.npz") as arrays:
         expected = arrays["int8.tflite"]
-    with np.load(here / "pictures.npz") as arrays:
+    with np.load(here / "images.npz") as arrays:
         images = arrays["images"]
     path = here / "exported" / "baseline.int8.tflite"
     classifier = Classifier(path, backend=BACKEND)
@@ -34,7 +34,7 @@ def test_float_answers_are_near(here: Path) -> None:
     """The float file's are those of the newer interpreter on x86, to rounding."""
     with np.load(here / "answers.npz") as arrays:
         expected = arrays["float32.tflite"]
-    with np.load(here / "pictures.npz") as arrays:
+    with np.load(here / "images.npz") as arrays:
         images = arrays["images"]
     path = here / "exported" / "baseline.float32.tflite"
     answers = Classifier(path, backend=BACKEND).predict(images)
@@ -43,6 +43,6 @@ def test_float_answers_are_near(here: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_a_file_proves_itself(precision: str, here: Path) -> None:
-    """The files' own pictures are answered within tolerance."""
+    """The files' own images are answered within tolerance."""
     path = here / "exported" / f"baseline.{precision}.tflite"
     assert self_test(Classifier(path, backend=BACKEND)).verdict != "wrong"

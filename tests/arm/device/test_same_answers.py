@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_training.dataset import Splits
+    from fmx_training.data.dataset import Splits
 
 TOLERANCES = {
     "float32.tflite": 2e-6,  # sums in another order; measured 6e-7
@@ -32,7 +32,7 @@ TOLERANCES = {
 
 @pytest.mark.parametrize("name", TOLERANCES)
 def test_answers(name: str, here: Path, splits: Splits) -> None:
-    """200 real pictures have the same labels, and probabilities as near as is known."""
+    """200 real images have the same labels, and probabilities as near as is known."""
     with np.load(here / "answers.npz") as arrays:
         expected = arrays[name]
     answers = Classifier(here / "exported" / f"baseline.{name}").predict(splits.test.images)

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fmx_runtime.card import InputSpec
+    from fmx_runtime.model_file.metadata import InputSpec
 
 
 def test_pixels(here: Path, digests: Callable[[Path, InputSpec], dict[str, str]]) -> None:
-    """Pictures of all formats, photographs too, become the very same bytes."""
-    card = Classifier(here / "exported" / "baseline.int8.tflite").card
+    """Images of all formats, photos too, become the very same bytes."""
+    metadata = Classifier(here / "exported" / "baseline.int8.tflite").metadata
     expected = json.loads((here / "digests.json").read_text("utf-8"))
-    found = digests(here, card.input)
+    found = digests(here, metadata.input)
     assert found.keys() == expected.keys()
     assert [name for name in expected if found[name] != expected[name]] == []

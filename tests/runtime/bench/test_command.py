@@ -15,23 +15,23 @@ import pytest
 from PIL import Image
 
 from fmx_runtime.bench.journal import Journal
-from fmx_runtime.bench.labelled import Labelled, read, save
 from fmx_runtime.bench.process import last_core, measure
-from fmx_runtime.bench.record import Result
+from fmx_runtime.bench.result import Result
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import BackendError, DataError, ModelFileError, OutputError
+from fmx_runtime.labeled_images import LabeledImages, read, save
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_training.dataset import Dataset, Splits
+    from fmx_training.data.dataset import Dataset, Splits
 
 WORKER = ["fmx_runtime.bench.worker"]
 
 
 @pytest.fixture(scope="module")
 def sample(splits: Splits) -> Dataset:
-    """40 real test pictures."""
+    """40 real test images."""
     return splits.test.balanced_sample(40, 0)
 
 
@@ -39,27 +39,29 @@ def sample(splits: Splits) -> Dataset:
 def npz(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same as a file."""
     path = tmp_path_factory.mktemp("few") / "few.npz"
-    save(Labelled(sample.name, sample.images, sample.labels, sample.class_names), path)
+    save(LabeledImages(sample.name, sample.images, sample.labels, sample.class_names), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def npy(sample: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pictures alone, as worker processes take them."""
+    """The images alone, as worker processes take them."""
     path = tmp_path_factory.mktemp("few") / "few.npy"
     np.save(path, sample.images)
     return path
 
 
 def _bench(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fmx_runtime.cli", "bench", *arguments]
+    command = [sys.executable, "-m", "fmx_runtime.command.main", "bench", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_it_measures(exported: Path, npz: Path, tmp_path: Path, sample: Dataset) -> None:
-    """All models are measured on all pictures; a file that is none makes the exit code 1."""
+    """All models are measured on all images; a file that is none makes the exit code 1."""
     models = [exported / "baseline.int8.tflite", exported / "baseline.float32.tflite"]
-    done = _bench(*models, npz, "--images", npz, "--rounds", "2", "--calls", "5", cwd=tmp_path)
+    done = _bench(
+        *models, npz, "--images", npz, "--repeats", "2", "--iterations", "5", cwd=tmp_path
+    )
     assert done.returncode == 1
     assert "round 2 of 2" in done.stderr
     assert "'few.npz' was not measured" in done.stderr
@@ -76,7 +78,7 @@ def test_it_measures(exported: Path, npz: Path, tmp_path: Path, sample: Dataset)
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_a_folder_of_pictures(exported: Path, sample: Dataset, tmp_path: Path) -> None:
+def test_a_folder_of_images(exported: Path, sample: Dataset, tmp_path: Path) -> None:
     """A folder with one folder for each class is what an array is; its order is the names'."""
     for index, image in enumerate(sample.images):
         name = sample.class_names[sample.labels[index]].replace("/", "-")
@@ -86,7 +88,7 @@ def test_a_folder_of_pictures(exported: Path, sample: Dataset, tmp_path: Path) -
     found = read(tmp_path / "data")
     assert len(found.labels) == 40
     assert found.class_names == tuple(sorted(name.replace("/", "-") for name in sample.class_names))
-    spec = Classifier(exported / "baseline.int8.tflite").card.input
+    spec = Classifier(exported / "baseline.int8.tflite").metadata.input
     assert found.pixels(spec).shape == (40, 28, 28, 1)
     done = _bench(exported / "baseline.int8.tflite", "--images", tmp_path / "data", cwd=tmp_path)
     assert done.returncode == 3
@@ -100,35 +102,35 @@ def test_a_folder_of_pictures(exported: Path, sample: Dataset, tmp_path: Path) -
         ({"images": np.zeros((2, 4), np.uint8), "labels": [0, 1]}, r"they are uint8 \(2, 4\)"),
         ({"images": np.zeros((2, 4, 4)), "labels": [0, 1]}, r"they are float64 \(2, 4, 4\)"),
         ({"images": np.zeros((2, 4, 4), np.uint8), "labels": [0]}, r"they are int64 \(1,\)"),
-        ({"images": np.zeros((0, 4, 4), np.uint8), "labels": np.zeros(0, int)}, "no picture in it"),
+        ({"images": np.zeros((0, 4, 4), np.uint8), "labels": np.zeros(0, int)}, "no image in it"),
     ],
 )
-def test_pictures_that_cannot_be_used(
+def test_images_that_cannot_be_used(
     arrays: dict[str, object], message: str, tmp_path: Path
 ) -> None:
-    """What is wrong with labelled pictures is one line."""
+    """What is wrong with labeled images is one line."""
     np.savez(tmp_path / "x.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=message) as caught:
         read(tmp_path / "x.npz")
     assert "\n" not in str(caught.value)
 
 
-def test_no_pictures_at_all(tmp_path: Path) -> None:
+def test_no_images_at_all(tmp_path: Path) -> None:
     """A missing file, rubbish and an empty folder are said."""
     (tmp_path / "rubbish.npz").write_bytes(b"PK\3\4rubbish")
     np.save(tmp_path / "alone.npy", np.zeros((2, 4, 4), np.uint8))
     for name in ("missing.npz", "rubbish.npz", "alone.npy"):
         with pytest.raises(DataError, match="cannot be read"):
             read(tmp_path / name)
-    with pytest.raises(DataError, match="has no pictures in folders"):
+    with pytest.raises(DataError, match="has no images in folders"):
         read(tmp_path)
 
 
 def test_ctrl_c_and_resume(exported: Path, npz: Path, tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and keeps what was measured; --resume ends with a whole result."""
     model = exported / "baseline.int8.tflite"
-    arguments = [str(model), "--images", str(npz), "--rounds", "30", "--calls", "5"]
-    command = [sys.executable, "-m", "fmx_runtime.cli", "bench", *arguments]
+    arguments = [str(model), "--images", str(npz), "--repeats", "30", "--iterations", "5"]
+    command = [sys.executable, "-m", "fmx_runtime.command.main", "bench", *arguments]
     with subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,  # noqa: PLW1509
@@ -148,7 +150,7 @@ def test_ctrl_c_and_resume(exported: Path, npz: Path, tmp_path: Path) -> None:
     (run,) = Result.from_json((tmp_path / "result.json").read_text("utf-8")).runs
     assert len(run.variants[0].rounds) == 30
     first = next(json.loads(line)["value"] for line in kept[1:] if '"round 0:' in line)
-    assert list(run.variants[0].rounds[0].calls_us) == first["calls_us"]
+    assert list(run.variants[0].rounds[0].latencies_us) == first["latencies_us"]
 
 
 def test_a_journal_survives_a_cut(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_a_process_measures(exported: Path, npy: Path) -> None:
     """It starts in time, stays on its core, and tells its interpreter and its memory."""
     model = exported / "baseline.int8.tflite"
     done = measure(model, npy, worker=WORKER, threads=1, core=last_core(), calls=7, warmup=2)
-    assert len(done.values["calls_us"]) == 7
+    assert len(done.values["latencies_us"]) == 7
     assert done.runtime.split()[0] in {"ai-edge-litert", "tflite-runtime"}
     assert 10e6 < done.peak_bytes < 400e6
     assert 0.01 < done.start_s < 60
@@ -197,13 +199,13 @@ def test_processes_that_fail(exported: Path, npy: Path, tmp_path: Path) -> None:
 def test_a_result_survives_its_json(exported: Path, npz: Path, tmp_path: Path) -> None:
     """Writing and reading gives an equal result; answers that are not there are refused."""
     model = exported / "baseline.int8.tflite"
-    _bench(model, "--images", npz, "--rounds", "1", "--calls", "2", cwd=tmp_path)
+    _bench(model, "--images", npz, "--repeats", "1", "--iterations", "2", cwd=tmp_path)
     text = (tmp_path / "result.json").read_text("utf-8").strip()
     result = Result.from_json(text)
     assert result.to_json() == text
     (run,) = result.runs
     for change, message in (
-        ({"answers": ()}, "has not answered each picture once"),
+        ({"answers": ()}, "has not answered each image once"),
         ({"answers": (77,) * 40}, "answers with classes that the data have not"),
         ({"rounds": ()}, "has a round without times"),
     ):

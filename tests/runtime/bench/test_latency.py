@@ -14,13 +14,13 @@ from fmx_runtime.bench.latency import rate, time_calls
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PICTURES = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+IMAGES = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
 
 
-def test_calls_get_one_picture_each_in_turns() -> None:
-    """Warm-up and timed calls get the pictures in turns, one at a time, shaped as a batch."""
+def test_calls_get_one_image_each_in_turns() -> None:
+    """Warm-up and timed calls get the images in turns, one at a time, shaped as a batch."""
     seen: list[NDArray[np.uint8]] = []
-    times = time_calls(seen.append, PICTURES, calls=5, warmup=2)
+    times = time_calls(seen.append, IMAGES, calls=5, warmup=2)
     assert len(times) == 5
     assert all(value > 0 for value in times)
     assert [int(one[0, 0, 0, 0]) for one in seen] == [0, 4, 0, 4, 8, 0, 4]
@@ -29,7 +29,7 @@ def test_calls_get_one_picture_each_in_turns() -> None:
 
 def test_times_are_in_microseconds() -> None:
     """A call that sleeps for 3 ms takes at least 3000 microseconds, and not ten times that."""
-    times = time_calls(lambda _: time.sleep(0.003), PICTURES, calls=20, warmup=1)
+    times = time_calls(lambda _: time.sleep(0.003), IMAGES, calls=20, warmup=1)
     assert 3000 <= np.median(times) < 30_000
 
 
@@ -37,20 +37,20 @@ def test_a_slow_model_is_stopped() -> None:
     """Calls end when their time is over, but ten are made; fewer where fewer are asked for."""
     for calls, expected in ((1000, 10), (4, 4)):
         times = time_calls(
-            lambda _: time.sleep(0.002), PICTURES, calls=calls, warmup=1000, seconds=0.01
+            lambda _: time.sleep(0.002), IMAGES, calls=calls, warmup=1000, seconds=0.01
         )
         assert len(times) == expected
 
 
-def test_a_rate_is_in_pictures_per_second() -> None:
-    """Batches of the given size, repeated where there are fewer pictures, each counted."""
+def test_a_rate_is_in_images_per_second() -> None:
+    """Batches of the given size, repeated where there are fewer images, each counted."""
     sizes = []
 
     def predict(pixels: NDArray[np.uint8]) -> None:
         sizes.append(pixels.shape)
         time.sleep(0.01)
 
-    found = rate(predict, PICTURES, batch=8, seconds=0.1)
+    found = rate(predict, IMAGES, batch=8, seconds=0.1)
     assert set(sizes) == {(8, 2, 2, 1)}
     assert 100 < found < 800
 
@@ -58,9 +58,9 @@ def test_a_rate_is_in_pictures_per_second() -> None:
 def test_the_garbage_collector_rests_meanwhile() -> None:
     """It is off within a measurement and on again afterwards, also when the model fails."""
     states = []
-    time_calls(lambda _: states.append(gc.isenabled()), PICTURES, calls=1, warmup=1)
+    time_calls(lambda _: states.append(gc.isenabled()), IMAGES, calls=1, warmup=1)
     assert states == [False, False]
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError):
-        time_calls(lambda _: 1 // 0, PICTURES, calls=1, warmup=0)
+        time_calls(lambda _: 1 // 0, IMAGES, calls=1, warmup=0)
     assert gc.isenabled()

@@ -1,0 +1,1 @@
+"""Take measurements: on this machine, on devices, with reference tools."""

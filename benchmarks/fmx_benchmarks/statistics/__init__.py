@@ -1,0 +1,1 @@
+"""What measurements say, and how sure that is."""

@@ -1,0 +1,1 @@
+"""What both formats share."""

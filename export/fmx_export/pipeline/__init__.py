@@ -1,0 +1,1 @@
+"""One export from its source to the published folder."""

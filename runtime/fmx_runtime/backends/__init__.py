@@ -1,0 +1,1 @@
+"""The interpreters that run a model: LiteRT, tflite-runtime and ONNX Runtime."""

@@ -1,0 +1,51 @@
+"""What the network sees of an image, as an image."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from fmx_runtime.errors import OutputError
+from fmx_runtime.images.preprocess import to_pixels
+from fmx_runtime.support import atomic
+
+if TYPE_CHECKING:
+    from fmx_runtime.images.preprocess import ImageLike
+    from fmx_runtime.model_file.metadata import InputSpec
+
+__all__ = ["save_preprocessed"]
+
+
+def save_preprocessed(
+    image: ImageLike,
+    spec: InputSpec,
+    path: str | os.PathLike[str],
+    *,
+    photo: bool | None = None,
+) -> None:
+    """Write the pixels that go into the network, one for one, to a PNG file.
+
+    Args:
+        image: see `ImageLike`.
+        spec: the model's input.
+        path: of the file; one that is there is replaced, unless it is the image.
+        photo: see `to_pixels`.
+
+    Raises:
+        ImageError: the image cannot be read; no file is written.
+        OutputError: the file cannot be written.
+    """
+    pixels = to_pixels(image, spec, photo=photo)
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write '{target}': there is no folder '{target.parent}'")
+    if isinstance(image, (str, os.PathLike)) and target.exists() and target.samefile(image):
+        raise OutputError(f"cannot write '{target}': it is the image itself")
+    decoded = Image.fromarray(pixels[:, :, 0] if spec.channels == 1 else pixels)
+    png = io.BytesIO()
+    decoded.save(png, "png")
+    atomic.write(target, png.getvalue())

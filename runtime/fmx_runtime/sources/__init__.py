@@ -1,0 +1,1 @@
+"""Where images come from: files, standard input, a watched folder, a camera."""

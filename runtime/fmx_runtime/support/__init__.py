@@ -1,0 +1,1 @@
+"""Small services that every other room of the runtime may use."""

@@ -1,0 +1,130 @@
+"""``fmx train --data``: a user's own images, from a folder to the device."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmx_training import run_folder as runs
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Done = subprocess.CompletedProcess[str]
+
+COLOURS = {"cherry": (190, 30, 40), "lime": (60, 180, 50), "plum": (90, 40, 130)}
+
+
+def draw(folder: Path, count: int = 40) -> None:
+    """Grainy images of one colour a class, of several sizes and formats; the rarest has fewer."""
+    random = np.random.default_rng(0)
+    for number, (name, colour) in enumerate(COLOURS.items()):
+        (folder / name).mkdir(parents=True)
+        for index in range(count if number else count // 3):
+            pixels = random.normal(colour, 30, (20 + index % 5, 24, 3)).clip(0, 255)
+            suffix = ("png", "jpg", "webp", "bmp")[index % 4]
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.{suffix}")
+
+
+def test_from_a_folder_to_an_answer(fmx: Callable[..., Done], tmp_path: Path) -> None:
+    """Train, export, bench and fmx-run need no option that says what the images are."""
+    draw(tmp_path / "fruit/train")
+    (tmp_path / "fruit/train/lime/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    begun = fmx("train", "--data", "fruit", "--image-size", 16, "--epochs", 25, cwd=tmp_path)
+    assert begun.returncode == 0, begun.stderr
+    assert "broken.jpg' is damaged" in begun.stderr
+    assert "classes are unequal: 'lime' has" in begun.stderr
+    assert "images of fruit train; run folder runs/photo-20" in begun.stderr
+    run = runs.newest(tmp_path / "runs", finished=True)
+    assert run.info.labels == tuple(COLOURS)
+    assert run.info.input.shape == (16, 16, 3)
+    assert run.info.input.polarity == "any"
+    (tmp_path / "fruit").rename(tmp_path / "moved")  # the run has all that it needs
+    exported = fmx("export", "--int8", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    benched = fmx("bench", "--repeats", 2, "--iterations", 20, cwd=tmp_path)
+    assert benched.returncode == 0, benched.stderr
+    result = json.loads((tmp_path / "reports/photo/result.json").read_text("utf-8"))
+    assert result["class_names"] == list(COLOURS)
+    assert result["data"] == "fruit test"
+    from fmx_runtime import Classifier
+
+    classifier = Classifier(tmp_path / "exports/photo/photo.int8.tflite")
+    for name in COLOURS:
+        image = tmp_path / "moved/train" / name / "0.png"
+        assert classifier.classify(image)[0].label == name
+
+
+def test_a_stopped_run_goes_on_without_the_images(fmx: Callable[..., Done], tmp_path: Path) -> None:
+    """What is needed lies in the run's folder; what it was begun with need not be said again."""
+    draw(tmp_path / "fruit", 20)
+    words = ["train", "--data", "fruit", "--image-size", 16, "--epochs", 2, "-o", "mine"]
+    assert fmx(*words, cwd=tmp_path).returncode == 0
+    (tmp_path / "mine/metrics.json").unlink()
+    (tmp_path / "fruit").rename(tmp_path / "moved")
+    done = fmx("train", "--resume", "-o", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    refused = fmx("train", "--resume", "-o", "mine", "--image-size", 16, cwd=tmp_path)
+    assert refused.returncode == 1
+
+
+def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Done], tmp_path: Path) -> None:
+    """A network of keras.applications learns the images, and exports."""
+    draw(tmp_path / "fruit", 20)
+    body = keras.applications.MobileNet(include_top=False, input_shape=(32, 32, 3), weights=None)
+    body.save_weights(tmp_path / "mine.weights.h5")
+    words = ["--backbone", "MobileNet", "--weights", "mine.weights.h5", "--image-size", 32]
+    done = fmx("train", "--data", "fruit", *words, "--epochs", 1, "-o", "mine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "training MobileNet, 1 epochs" in done.stderr
+    info = runs.open_run(tmp_path / "mine").info
+    assert info.recipe.name == "finetune"
+    assert info.input.offset == -1
+    model = keras.models.load_model(tmp_path / "mine/model.keras", compile=False)
+    assert model.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "fruit", "--photos", "fruit"], "--data is for your own images, --photos for"),
+        (["--data", "fruit", "--data-dir", "fruit"], "--data is for your own images, --data-dir"),
+        (["--image-size", "32"], "--image-size goes with --data"),
+        (["--backbone", "MobileNet"], "--backbone goes with --data"),
+        (["--data", "fruit", "--weights", "none"], "--weights goes with --backbone"),
+        (["--data", "fruit", "--image-size", "4000"], "--image-size 4000 is more than 512 pixels"),
+        (["--data", "fruit", "--backbone", "Net"], "no backbone 'Net'; choose MobileNet"),
+        (["--data", "fruit", "--recipe", "finetune"], "recipe 'finetune' trains a network named"),
+        (["--data", "gone"], "'gone' (--data) is no folder; give one with"),
+        (["--data", "one"], "'one' (--data) has one class only, 'cherry'"),
+        (["--data", "empty"], "'empty' (--data): class 'void' has 0 usable images"),
+        (["--data", "dots"], "'dots' (--data): 8 of 8 files cannot be used, more than 5%"),
+        (["--photos", "gone"], "'gone' (photos) has none of the folders dress"),
+        (["--teacher", "gone"], "'gone' holds no training run"),
+    ],
+)
+def test_what_does_not_work(
+    words: list[str], message: str, here: Callable[..., Done], tmp_path: Path
+) -> None:
+    """One clear line each, and no run folder."""
+    draw(tmp_path / "fruit", 6)
+    draw(tmp_path / "empty", 6)
+    (tmp_path / "empty/void").mkdir()
+    (tmp_path / "one/cherry").mkdir(parents=True)
+    for name in "ab":
+        (tmp_path / "dots" / name).mkdir(parents=True)
+        for index in range(4):
+            colour = (index, ord(name), 0)
+            Image.new("RGB", (1, 1), colour).save(tmp_path / f"dots/{name}/{index}.png")
+    done = here("train", *words)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"fmx: {message}"), done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from fmx_export.common import errors
+from fmx_export.source.keras_model import check_model, load_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MODULE = """
+import keras
+from keras import layers
+
+{decorator}
+class Net(keras.Model):
+    def __init__(self, classes=3, **more):
+        super().__init__(**more)
+        self.classes = classes
+        self.convolution = layers.Conv2D(4, 3, activation="relu")
+        self.flatten = layers.Flatten()
+        self.answer = layers.Dense(classes)
+
+    def call(self, image):
+        return self.answer(self.flatten(self.convolution(image)))
+
+    def get_config(self):
+        return {{**super().get_config(), "classes": self.classes}}
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Imports a module of one's own with a subclassed model, registered or not."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def module(name: str, *, registered: bool) -> Any:
+        decorator = f"@keras.saving.register_keras_serializable({name!r})" if registered else ""
+        tmp_path.joinpath(f"{name}.py").write_text(MODULE.format(decorator=decorator), "utf-8")
+        return __import__(name)
+
+    return module
+
+
+def classifier(image: Any, *, classes: int = 3) -> Any:
+    """A small functional network on this input."""
+    return keras.Model(image, layers.Dense(classes)(layers.Flatten()(image)))
+
+
+def images(shape: tuple[int, ...]) -> Any:
+    """Some float images."""
+    return np.random.default_rng(0).random((4, *shape), dtype=np.float32)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_what_keras_saved(suffix: str, case: Any, tmp_path: Path) -> None:
+    """Sequential and functional networks come back as they are, from both formats."""
+    path = tmp_path / f"model{suffix}"
+    case.model.save(path)
+    loaded = load_model(path)
+    assert check_model(loaded, path) is loaded
+    pixels = images(case.spec.shape)
+    expected, answers = (model.predict(pixels, verbose=0) for model in (case.model, loaded))
+    assert np.array_equal(expected, answers)
+
+
+def test_a_registered_subclass(module: Callable[..., Any], tmp_path: Path) -> None:
+    """A subclassed model whose class is registered becomes a functional one, equal answers."""
+    model = module("registered_net", registered=True).Net()
+    pixels = images((12, 16, 3))
+    expected = model.predict(pixels, verbose=0)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    network = check_model(load_model(path), path)
+    assert network.input_shape == (None, 12, 16, 3)
+    assert network.output_shape == (None, 3)
+    assert np.array_equal(expected, network.predict(pixels, verbose=0))
+
+
+def test_a_class_that_the_user_vouches_for(module: Callable[..., Any], tmp_path: Path) -> None:
+    """A class that is not registered is refused by name, and imported for who trusts the file."""
+    model = module("unregistered_net", registered=False).Net()
+    pixels = images((12, 16, 3))
+    expected = model.predict(pixels, verbose=0)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    del sys.modules["unregistered_net"]
+    with pytest.raises(errors.UnknownObjectError, match=r"needs unregistered_net\.Net, which is"):
+        load_model(path)
+    assert "unregistered_net" not in sys.modules
+    network = check_model(load_model(path, allow_code=True), path)
+    assert np.array_equal(expected, network.predict(pixels, verbose=0))
+
+
+def test_a_module_that_is_not_there(
+    module: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trust alone does not find a module: where it has to be is said."""
+    model = module("departed_net", registered=False).Net()
+    model(images((12, 16, 3)))
+    path = tmp_path / "model.keras"
+    model.save(path)
+    monkeypatch.delitem(sys.modules, "departed_net")
+    (tmp_path / "departed_net.py").unlink()
+    message = r"needs departed_net\.Net, which cannot be imported: .*; put the folder of its module"
+    with pytest.raises(errors.UnknownObjectError, match=message):
+        load_model(path, allow_code=True)
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_loss_of_ones_own(suffix: str, tmp_path: Path) -> None:
+    """How a network was trained does not matter: its loss needs neither be known nor trusted."""
+    model = classifier(keras.Input((8, 8, 1)))
+    model.compile(loss=lambda truth, answer: keras.ops.sum((truth - answer) ** 2))
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    assert check_model(load_model(path), path).output_shape == (None, 3)
+
+
+def test_one_tensor_in_a_list_or_dictionary() -> None:
+    """One input and one output count as such however they were wrapped."""
+    image = keras.Input((12, 16, 3), name="image")
+    inner = classifier(image)
+    wrapped = keras.Model({"image": image}, {"classes": inner.output})
+    network = check_model(wrapped, "model.keras")
+    pixels = images((12, 16, 3))
+    assert network.output_shape == (None, 3)
+    assert np.array_equal(inner.predict(pixels, verbose=0), network.predict(pixels, verbose=0))
+
+
+def two_inputs() -> Any:
+    first, second = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
+    both = layers.Flatten()(layers.Add()([first, second]))
+    return keras.Model([first, second], layers.Dense(3)(both))
+
+
+def two_outputs() -> Any:
+    image = keras.Input((8, 8, 1))
+    flat = layers.Flatten()(image)
+    return keras.Model(image, [layers.Dense(3)(flat), layers.Dense(3)(flat)])
+
+
+def any_size() -> Any:
+    image = keras.Input((None, None, 3))
+    return keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(image)))
+
+
+def segmenting() -> Any:
+    image = keras.Input((8, 8, 3))
+    return keras.Model(image, layers.Conv2D(4, 1)(image))
+
+
+def poisoned() -> Any:
+    model = classifier(keras.Input((8, 8, 1)))
+    kernel, bias = model.layers[-1].get_weights()
+    kernel[3, 1], bias[0] = np.nan, np.inf
+    model.layers[-1].set_weights([kernel, bias])
+    model.layers[-1].name = "answer"
+    return model
+
+
+BAD: list[tuple[Callable[[], Any], type[errors.KerasModelError], str]] = [
+    (
+        lambda: keras.Sequential([layers.Flatten(), layers.Dense(3)]),
+        errors.ModelNotBuiltError,
+        "was saved before it had seen an image; call it once on one",
+    ),
+    (
+        two_inputs,
+        errors.MultipleInputsOutputsError,
+        "has 2 inputs and 1 outputs; an image classifier has",
+    ),
+    (two_outputs, errors.MultipleInputsOutputsError, "has 1 inputs and 2 outputs"),
+    (
+        lambda: classifier(keras.Input((28, 28))),
+        errors.NoImageInputError,
+        r"shape \(None, 28, 28\), without channels; save .*Input\(\(28, 28, 1\)\).*Reshape",
+    ),
+    (lambda: classifier(keras.Input((9,))), errors.NoImageInputError, r"\(None, 9\); an image"),
+    (
+        lambda: classifier(keras.Input((8, 8, 4))),
+        errors.NoImageInputError,
+        "images have 1 channel",
+    ),
+    (lambda: classifier(keras.Input((3, 8, 8))), errors.NoImageInputError, r"Permute\(\(3, 1, 2"),
+    (any_size, errors.NoImageInputError, r"of any height and width; fix them: .*224, 224, 3"),
+    (segmenting, errors.OutputShapeError, r"\(None, 8, 8, 4\); .*GlobalAveragePooling2D"),
+    (
+        lambda: classifier(keras.Input((8, 8, 1)), classes=1),
+        errors.OutputShapeError,
+        r"for two classes end it with Dense\(2, activation='softmax'\)",
+    ),
+    (poisoned, errors.WeightsError, "1 of 192 values of 'kernel' in layer '.*' are NaN"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+@pytest.mark.parametrize(
+    ("build", "kind", "message"), BAD, ids=[kind.__name__ for _, kind, _ in BAD]
+)
+def test_what_cannot_be_exported(
+    build: Callable[[], Any],
+    kind: type[errors.KerasModelError],
+    message: str,
+    tmp_path: Path,
+) -> None:
+    """Each has an error of its own, one line with the file, what was found and the remedy."""
+    path = tmp_path / "model.keras"
+    build().save(path)
+    with pytest.raises(kind, match=message) as caught:
+        check_model(load_model(path), path)
+    assert str(caught.value).startswith(f"'{path}'")
+    assert "\n" not in str(caught.value)
+
+
+def test_remedies_work() -> None:
+    """What the messages tell to do makes networks that are taken."""
+    flat = classifier(keras.Input((28, 28)))
+    with_channels = [keras.Input((28, 28, 1)), layers.Reshape((28, 28)), flat]
+    check_model(keras.Sequential(with_channels), "model.keras")
+    image = keras.Input((224, 224, 3))
+    check_model(keras.Model(image, any_size()(image)), "model.keras")
+    first = classifier(keras.Input((3, 8, 8)))
+    permuted = keras.Sequential([keras.Input((8, 8, 3)), layers.Permute((3, 1, 2)), first])
+    check_model(permuted, "model.keras")

@@ -1,0 +1,76 @@
+"""Keras to TFLite in float32, asked of the real interpreter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from fmx_export.common.graph import read_graph
+from fmx_export.tflite.convert import export_tflite, quantizing_converter
+from fmx_runtime.errors import ExportError
+from fmx_runtime.images.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from fmx_export.pipeline.export import Source
+    from fmx_training.data.dataset import Splits
+
+    Ask = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
+
+
+def test_floats_go_in_and_come_out(case: Source, tflite_floats: bytes) -> None:
+    """The file takes one float image and gives one float row, and nothing in it is quantized."""
+    graph = read_graph(tflite_floats)
+    assert [(x.dtype, x.shape) for x in graph.inputs] == [("float32", (1, *case.spec.shape))]
+    assert [(x.dtype, x.shape) for x in graph.outputs] == [("float32", (1, len(case.labels)))]
+    assert graph.totals.float_operators == graph.totals.operators
+    assert {item.weights.dtype for item in graph.operators if item.weights} == {"float32"}
+
+
+def test_only_built_in_operators(tflite_floats: bytes) -> None:
+    """Every TFLite interpreter has the operators: none is custom or TensorFlow's."""
+    operators = {item.type for item in read_graph(tflite_floats).operators}
+    assert not {name for name in operators if name.startswith(("CUSTOM", "Flex"))}
+
+
+def test_answers_as_keras(
+    case: Source,
+    tflite_floats: bytes,
+    images: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    ask_tflite: Ask,
+) -> None:
+    """On 200 real images no number differs from Keras' by more than 1e-4."""
+    found = ask_tflite(tflite_floats, to_tensor(images, case.spec))
+    assert len(found) == 200
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_the_same_model_gives_the_same_bytes(case: Source, tflite_floats: bytes) -> None:
+    """Converting again, in the same process, gives the very same file."""
+    assert export_tflite(case.model, spec=case.spec) == tflite_floats
+
+
+def test_the_debuggers_converter_quantizes(source: Source, few: Splits, ask_tflite: Ask) -> None:
+    """TensorFlow's own way gives int8 operators only, and answers nearly as Keras."""
+    converter = quantizing_converter(source.model, source.spec, few.train.images[:100])
+    content = converter.convert()
+    graph = read_graph(content)
+    assert {item.weights.dtype for item in graph.operators if item.weights} == {"int8"}
+    assert graph.totals.float_operators == 0
+    tensors = to_tensor(few.test.images[:100], source.spec)
+    expected = source.model.predict(tensors, verbose=0)
+    error = np.abs(ask_tflite(content, tensors) - expected).mean()
+    assert error < 0.1 * expected.std(axis=0).mean()
+
+
+def test_what_cannot_be_converted_is_said(unconvertible: Any, source: Source) -> None:
+    """A network with Python code inside gives one line with the precision and the reason."""
+    with pytest.raises(ExportError, match=r"cannot convert to float32 TFLite: .*PyFunc") as caught:
+        export_tflite(unconvertible, spec=source.spec)
+    assert "\n" not in str(caught.value)

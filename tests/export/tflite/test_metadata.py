@@ -1,0 +1,138 @@
+"""The standard metadata; that other tools read it is shown in tests/packaging."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+
+from fmx_export.tflite.metadata import describe
+from fmx_runtime.classifier import Classifier
+from fmx_runtime.images.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from fmx_runtime.model_file.metadata import ModelMetadata
+    from fmx_training.data.dataset import Splits
+
+NAME = b"TFLITE_METADATA"
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A real exported model."""
+
+    metadata: ModelMetadata
+    described: bytes
+    """With the metadata, as it stands in the file."""
+    plain: bytes
+    """As the converter made it."""
+
+
+@pytest.fixture(scope="module", params=["int8", "float32"])
+def model(request: pytest.FixtureRequest, exported: Path) -> Model:
+    """The real small model in each precision."""
+    path = exported / f"baseline.{request.param}.tflite"
+    metadata = Classifier(path).metadata
+    described = path.read_bytes()[: metadata.model_bytes]
+    # a vector of bytes, with its length in front, that begins as a model does
+    start = described.index(b"TFL3", 8) - 4
+    size = int.from_bytes(described[start - 4 : start], "little")
+    return Model(metadata, described, plain=described[start : start + size])
+
+
+def buffers(content: bytes) -> list[NDArray[np.uint8]]:
+    """Data of each buffer of a model, the empty ones too."""
+    root = schema.Model.GetRootAs(content, 0)
+    found = [root.Buffers(index).DataAsNumpy() for index in range(root.BuffersLength())]
+    return [np.asarray(data if isinstance(data, np.ndarray) else [], np.uint8) for data in found]
+
+
+def metadata(content: bytes) -> dict[bytes, int]:
+    """Number of the buffer of each entry of a model's metadata."""
+    root = schema.Model.GetRootAs(content, 0)
+    entries = [root.Metadata(index) for index in range(root.MetadataLength())]
+    assert len({entry.Name() for entry in entries}) == len(entries)
+    return {entry.Name(): entry.Buffer() for entry in entries}
+
+
+def comparable(value: Any) -> Any:
+    """Everything of an unpacked table, tables below it too."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, list):
+        return [comparable(item) for item in value]
+    return (
+        {name: comparable(item) for name, item in vars(value).items()}
+        if hasattr(value, "__dict__")
+        else value
+    )
+
+
+def test_one_buffer_more(model: Model) -> None:
+    """Graph, quantization, signatures and weights are the converter's; one buffer is added."""
+    before = schema.ModelT.InitFromPackedBuf(model.plain, 0)
+    after = schema.ModelT.InitFromPackedBuf(model.described, 0)
+    added = after.buffers.pop()
+    entry = after.metadata.pop()
+    assert (entry.name, entry.buffer) == (NAME, len(after.buffers))
+    assert added.data[4:8].tobytes() == b"M001"
+    assert comparable(after) == comparable(before)
+    assert after.signatureDefs
+    assert any(
+        tensor.quantization.scale is not None and len(tensor.quantization.scale) > 1
+        for tensor in after.subgraphs[0].tensors
+    ) == (model.metadata.precision == "int8")
+
+
+def test_the_bytes_stay(model: Model) -> None:
+    """The converter's bytes end the model, but for zeros; equal arguments give equal bytes."""
+    content = describe(model.plain, model.metadata)
+    assert content == describe(model.plain, model.metadata) == model.described
+    start = content.index(model.plain)
+    assert len(content) % 16 == start % 16 == 0
+    assert content[start + len(model.plain) :] in {bytes(size) for size in range(16)}
+    assert content != describe(model.plain, dataclasses.replace(model.metadata, name="other"))
+
+
+@pytest.mark.parametrize("more", [1, 7, 15])
+def test_odd_lengths(more: int, model: Model) -> None:
+    """Weights stay aligned as they were, and the metadata at 16 bytes, whatever the length."""
+    content = describe(model.plain + bytes(more), model.metadata)
+    assert content.index(model.plain) % 16 == 0
+    for before, after in zip(buffers(model.plain), buffers(content), strict=False):
+        np.testing.assert_array_equal(before, after)
+    added = buffers(content)[metadata(content)[NAME]].tobytes()
+    assert content.index(added) % 16 == 0
+
+
+def test_answers_stay(model: Model, few: Splits) -> None:
+    """The interpreter gives the very answers that it gives for the converter's bytes."""
+    tensors = to_tensor(few.test.images[:100], model.metadata.input)
+    answers = []
+    for content in (model.plain, model.described):
+        interpreter = Interpreter(model_content=content)
+        runner = interpreter.get_signature_runner()
+        (name,) = runner.get_input_details()
+        answers.append([runner(**{name: row[np.newaxis]})["output_0"] for row in tensors])
+    np.testing.assert_array_equal(*answers)
+    assert np.std(answers[0]) > 0
+
+
+def test_models_without_metadata(model: Model) -> None:
+    """A model that no converter wrote metadata into is described too."""
+    bare = schema.ModelT.InitFromPackedBuf(model.plain, 0)
+    bare.metadata = bare.description = bare.signatureDefs = None
+    builder = flatbuffers.Builder()
+    builder.Finish(bare.Pack(builder), b"TFL3")
+    content = describe(bytes(builder.Output()), model.metadata)
+    assert list(metadata(content)) == [NAME]
+    Interpreter(model_content=content).allocate_tensors()

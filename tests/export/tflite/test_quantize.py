@@ -1,0 +1,348 @@
+"""The smaller TFLite files, asked of the real interpreter."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
+
+from fmx_export.common.graph import read_graph
+from fmx_export.common.quantization_config import METHODS, Plan
+from fmx_export.pipeline.metadata_writer import embed
+from fmx_export.tflite.convert import export_tflite
+from fmx_export.tflite.quantize import (
+    calibrate_tflite,
+    kernel_difference,
+    quantize_tflite,
+    to_dynamic_range,
+    to_float16,
+    to_int16x8,
+)
+from fmx_runtime.errors import ExportError
+from fmx_runtime.images.preprocess import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from fmx_export.common.calibration_ranges import Ranges
+    from fmx_export.common.graph import Operator
+    from fmx_export.pipeline.export import Source
+    from fmx_runtime.model_file.metadata import ModelMetadata
+    from fmx_training.data.dataset import Splits
+
+    Ask = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
+
+CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+"""The axis of the weights along which the output channels lie."""
+
+
+def layers(content: bytes) -> list[Operator]:
+    """The operators, without those that only turn numbers into others."""
+    operators = read_graph(content).operators
+    return [item for item in operators if item.type not in {"QUANTIZE", "DEQUANTIZE"}]
+
+
+def ends(content: bytes) -> tuple[str, str]:
+    """The types of what goes in and comes out."""
+    graph = read_graph(content)
+    return graph.inputs[0].dtype, graph.outputs[0].dtype
+
+
+def weight_types(content: bytes) -> set[str]:
+    """Of the layers that have weights."""
+    return {item.weights.dtype for item in layers(content) if item.weights}
+
+
+def error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """As a share of how much the answers differ between images."""
+    return float(np.abs(found - expected).mean() / expected.std(axis=0).mean())
+
+
+@pytest.fixture(scope="session")
+def ranges(tflite_floats: bytes, case: Source, sample: NDArray[np.uint8]) -> Ranges:
+    """Of the case's activations, from the smallest value to the largest."""
+    return calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, plan=Plan())
+
+
+@pytest.fixture(scope="session")
+def made(tflite_floats: bytes, ranges: Ranges) -> Mapping[str, bytes]:
+    """The case's files by their precision."""
+    return {
+        "int8": quantize_tflite(tflite_floats, ranges=ranges, plan=Plan()),
+        "int16x8": to_int16x8(tflite_floats, ranges=ranges),
+        "dynamic": to_dynamic_range(tflite_floats),
+        "float16": to_float16(tflite_floats),
+    }
+
+
+def test_int8_takes_the_pixels_own_bytes(case: Source, made: Mapping[str, bytes]) -> None:
+    """uint8 goes in, and its scale and zero point are exactly what the spec says of a pixel."""
+    entry = read_graph(made["int8"]).inputs[0]
+    assert (entry.dtype, entry.shape) == ("uint8", (1, *case.spec.shape))
+    assert entry.affine is not None
+    assert entry.affine.scales == pytest.approx((case.spec.scale,), rel=1e-6)
+    assert entry.affine.zero_points == pytest.approx(
+        (-case.spec.offset / case.spec.scale,), abs=0.5
+    )
+
+
+def test_what_a_byte_means_is_not_up_to_the_sample(
+    case: Source, tflite_floats: bytes, sample: NDArray[np.uint8], made: Mapping[str, bytes]
+) -> None:
+    """Calibrated with dark images only, bytes mean the same."""
+    dark = calibrate_tflite(
+        tflite_floats, spec=case.spec, calibration=sample[:20] // 4, plan=Plan()
+    )
+    content = quantize_tflite(tflite_floats, ranges=dark, plan=Plan())
+    assert read_graph(content).inputs == read_graph(made["int8"]).inputs
+
+
+def test_int8_gives_bytes(case: Source, made: Mapping[str, bytes]) -> None:
+    """A row of uint8 comes out, one for each class."""
+    end = read_graph(made["int8"]).outputs[0]
+    assert (end.dtype, end.shape) == ("uint8", (1, len(case.labels)))
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+def test_no_operator_is_float(precision: str, made: Mapping[str, bytes]) -> None:
+    """Every operator works on integers, with int8 weights."""
+    assert read_graph(made[precision]).totals.float_operators == 0
+    assert weight_types(made[precision]) == {"int8"}
+
+
+def test_int8_has_no_float_in_it(made: Mapping[str, bytes]) -> None:
+    """No tensor that the interpreter makes is float, and all operators are built in."""
+    interpreter = Interpreter(model_content=made["int8"])
+    dtypes = {tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    assert dtypes <= {np.uint8, np.int8, np.int32}
+    operators = {item.type for item in read_graph(made["int8"]).operators}
+    assert not {name for name in operators if name.startswith(("CUSTOM", "Flex"))}
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8", "dynamic"])
+def test_weights_are_per_channel(precision: str, case: Source, made: Mapping[str, bytes]) -> None:
+    """Each convolution and dense layer has a scale for each output channel, and zero point 0."""
+    weights = [
+        (item.weights, CHANNELS[item.type]) for item in layers(made[precision]) if item.weights
+    ]
+    for tensor, axis in weights:
+        assert tensor.affine is not None
+        assert len(tensor.affine.scales) == tensor.shape[axis]
+        assert len(set(tensor.affine.scales)) > 1
+        assert set(tensor.affine.zero_points) == {0}
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
+    assert len(weights) == sum(isinstance(layer, kinds) for layer in case.model.layers)
+
+
+def test_int8_answers_nearly_as_keras(
+    made: Mapping[str, bytes],
+    images: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    ask_tflite: Ask,
+) -> None:
+    """The error is small, and more than 9 of 10 labels of 200 real images are Keras'."""
+    found = ask_tflite(made["int8"], images)
+    assert error(found, expected) < 0.1
+    assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.9
+
+
+def test_each_method_of_calibration(
+    source: Source,
+    few: Splits,
+    ask_tflite: Ask,
+    capfd: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    """Of the trained network's ranges, each method's are narrower than the one's before it.
+
+    They are of the same tensors, but for the image, whose range is laid down by the spec. The
+    answers are nearly Keras', and nothing is printed or warned of.
+    """
+    images = few.test.images[:200]
+    expected = source.model.predict(to_tensor(images, source.spec), verbose=0)
+    floats = export_tflite(source.model, spec=source.spec)
+    capfd.readouterr()
+    recwarn.clear()
+    found = []
+    for method in METHODS:
+        plan = Plan(method)
+        ranges = calibrate_tflite(
+            floats, spec=source.spec, calibration=few.train.images[:20], plan=plan
+        )
+        content = quantize_tflite(floats, ranges=ranges, plan=plan)
+        assert error(ask_tflite(content, images), expected) < 0.1
+        found.append(ranges)
+    assert capfd.readouterr().out == ""
+    assert not recwarn.list
+    widths = [sum(high - low for low, high in x.values()) for x in found]
+    assert widths[0] > widths[1] > widths[2]
+    assert found[0].keys() == found[1].keys() == found[2].keys()
+    image = read_graph(floats).inputs[0].name
+    assert {ranges[image] for ranges in found} == {(0, 1)}
+
+
+@pytest.mark.parametrize("position", [0, 1, -1])
+def test_float_layers_stay_in_float(  # noqa: PLR0917 (fixtures)
+    position: int,
+    tflite_floats: bytes,
+    ranges: Ranges,
+    images: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    ask_tflite: Ask,
+) -> None:
+    """The first, the second or the last layer is float and no other; both ends are uint8 still."""
+    names = [item.name for item in layers(tflite_floats)]
+    plan = Plan(excluded_layers=(names[position],))
+    content = quantize_tflite(tflite_floats, ranges=ranges, plan=plan)
+    in_float = [item.is_float for item in layers(content)]
+    assert len(in_float) == len(names)
+    assert in_float.pop(position)
+    assert not any(in_float)
+    assert ends(content) == ("uint8", "uint8")
+    assert read_graph(content).inputs[0].affine is not None
+    assert error(ask_tflite(content, images), expected) < 0.1
+
+
+def test_int16x8_is_closer_than_int8(
+    case: Source,
+    made: Mapping[str, bytes],
+    images: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    ask_tflite: Ask,
+) -> None:
+    """Floats go in and come out, and without rounded activations the error is smaller."""
+    assert ends(made["int16x8"]) == ("float32", "float32")
+    wide = error(ask_tflite(made["int16x8"], to_tensor(images, case.spec)), expected)
+    assert wide < 0.8 * error(ask_tflite(made["int8"], images), expected)
+
+
+def test_dynamic(
+    case: Source,
+    made: Mapping[str, bytes],
+    images: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    ask_tflite: Ask,
+) -> None:
+    """Weights are int8, floats go in and come out, and answers are nearly Keras'."""
+    assert ends(made["dynamic"]) == ("float32", "float32")
+    assert weight_types(made["dynamic"]) == {"int8"}
+    assert error(ask_tflite(made["dynamic"], to_tensor(images, case.spec)), expected) < 0.1
+
+
+def test_float16(  # noqa: PLR0917 (fixtures)
+    case: Source,
+    tflite_floats: bytes,
+    made: Mapping[str, bytes],
+    images: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    ask_tflite: Ask,
+) -> None:
+    """Weights take half the bytes, and no number differs from Keras' by more than 1e-2."""
+    assert ends(made["float16"]) == ("float32", "float32")
+    before, after = (read_graph(x).totals.weight_bytes for x in (tflite_floats, made["float16"]))
+    assert after == pytest.approx(before / 2, rel=0.02)
+    found = ask_tflite(made["float16"], to_tensor(images, case.spec))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-2)
+
+
+def test_the_trained_network_shrinks(source: Source, few: Splits) -> None:
+    """Where weights are most of the file, float16 takes half of it, and int8 a quarter."""
+    floats = export_tflite(source.model, spec=source.spec)
+    found = calibrate_tflite(
+        floats, spec=source.spec, calibration=few.train.images[:5], plan=Plan()
+    )
+    assert len(to_float16(floats)) / len(floats) == pytest.approx(1 / 2, abs=0.01)
+    for content in (
+        quantize_tflite(floats, ranges=found, plan=Plan()),
+        to_int16x8(floats, ranges=found),
+        to_dynamic_range(floats),
+    ):
+        assert len(content) / len(floats) == pytest.approx(1 / 4, abs=0.02)
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8", "dynamic", "float16"])
+def test_weights_lie_inside_the_flatbuffer(precision: str, made: Mapping[str, bytes]) -> None:
+    """No buffer is kept behind the flatbuffer, by offsets that what is embedded would shift."""
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(made[precision]))
+    assert model.buffers
+    assert not any(buffer.offset or buffer.size for buffer in model.buffers)
+    assert sum(len(x.data) for x in model.buffers if x.data is not None) > 1000
+
+
+def test_a_metadata_changes_no_answer(
+    source: Source, few: Splits, metadata: ModelMetadata, ask_tflite: Ask
+) -> None:
+    """With metadata and metadata embedded, an int8 file answers to the bit as before."""
+    floats = export_tflite(source.model, spec=source.spec)
+    found = calibrate_tflite(
+        floats, spec=source.spec, calibration=few.train.images[:20], plan=Plan()
+    )
+    content = quantize_tflite(floats, ranges=found, plan=Plan())
+    spec = dataclasses.replace(source.spec, dtype="uint8")
+    whole = embed(content, dataclasses.replace(metadata, precision="int8", input=spec))
+    assert len(whole) > len(content)
+    images = few.test.images[:50]
+    assert np.array_equal(ask_tflite(whole, images), ask_tflite(content, images))
+
+
+def test_the_same_model_gives_the_same_bytes(
+    case: Source,
+    tflite_floats: bytes,
+    sample: NDArray[np.uint8],
+    ranges: Ranges,
+    made: Mapping[str, bytes],
+) -> None:
+    """Calibrating and quantizing again, in the same process, gives the very same files."""
+    again = calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, plan=Plan())
+    assert again == ranges
+    assert quantize_tflite(tflite_floats, ranges=again, plan=Plan()) == made["int8"]
+    assert to_int16x8(tflite_floats, ranges=again) == made["int16x8"]
+    assert to_dynamic_range(tflite_floats) == made["dynamic"]
+    assert to_float16(tflite_floats) == made["float16"]
+
+
+@pytest.mark.parametrize("offset", [0.5, -2.0])
+def test_zero_outside_of_the_pixels_is_refused(offset: float, source: Source, few: Splits) -> None:
+    """Where no byte means zero, which padding needs, one line says what pixels mean."""
+    spec = dataclasses.replace(source.spec, offset=offset)
+    floats = export_tflite(source.model, spec=spec)
+    ranges = calibrate_tflite(floats, spec=spec, calibration=few.train.images[:2], plan=Plan())
+    with pytest.raises(ExportError, match=r"^int8 TFLite: zero lies outside [^\n]+$") as caught:
+        quantize_tflite(floats, ranges=ranges, plan=Plan())
+    assert f"{offset:g} to {offset + 1:g}" in str(caught.value)
+
+
+def test_what_cannot_be_quantized_is_said(source: Source) -> None:
+    """Ranges that lack a tensor give one line with the precision and the reason."""
+    floats = export_tflite(source.model, spec=source.spec)
+    image = read_graph(floats).inputs[0].name
+    with pytest.raises(ExportError, match=r"^cannot quantize to int8 TFLite: [^\n]+$"):
+        quantize_tflite(floats, ranges={image: (0, 1)}, plan=Plan())
+    with pytest.raises(ExportError, match=r"^cannot quantize to int16x8 TFLite: [^\n]+$"):
+        to_int16x8(floats, ranges={image: (0, 1)})
+
+
+def test_kernels_round_otherwise(source: Source, few: Splits) -> None:
+    """Some real images are answered alike by both sorts of kernels, some a few steps apart.
+
+    An image by itself differs as it does among others.
+    """
+    floats = export_tflite(source.model, spec=source.spec)
+    found = calibrate_tflite(
+        floats, spec=source.spec, calibration=few.train.images[:20], plan=Plan()
+    )
+    content = quantize_tflite(floats, ranges=found, plan=Plan())
+    images = few.test.images[:300]
+    apart = kernel_difference(content, images)
+    assert apart.shape == (300,)
+    assert np.count_nonzero(apart == 0) > 150
+    assert 0 < apart.max() < 26  # of 256, a tenth
+    at = int(apart.argmax())
+    assert kernel_difference(content, images[at : at + 1]).tolist() == [apart[at]]

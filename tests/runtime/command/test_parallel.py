@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmx_runtime import Classifier
+from fmx_runtime.command.parallel import classify_stream
+from fmx_runtime.errors import BackendError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fmx_runtime.images.preprocess import ImageLike
+    from fmx_training.data.dataset import Splits
+
+NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that still run."""
+    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
+    return {int(pid) for pid in text.split()}
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_image_has_its_answer(name: str, workers: int, exported: Path, images: Path) -> None:
+    """However many work at a time, all images are answered in their order, bad ones too."""
+    classifier = Classifier(exported / f"baseline.{name}")
+    paths: list[ImageLike] = [*sorted(images.iterdir())] * 8
+    paths[7:7] = [images / "gone.png"]
+    paths[50:50] = [b"no image"]
+    before = children()
+    outcomes = list(classify_stream(classifier, paths, top_k=2, workers=workers))
+    assert [image for image, _ in outcomes] == paths
+    for index, (image, outcome) in enumerate(outcomes):
+        if index in {7, 50}:
+            assert isinstance(outcome, ImageError)
+        else:
+            assert outcome == classifier.classify(image, 2)
+    assert "gone.png' does not exist" in str(outcomes[7][1])
+    assert children() == before
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_endless_images(workers: int, exported: Path, images: Path) -> None:
+    """Answers come while images do; few images are taken ahead, and nothing is left behind."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        for path in itertools.cycle(sorted(images.iterdir())):
+            taken += 1
+            yield path
+
+    before = children()
+    stream = classify_stream(classifier, endless(), workers=workers)
+    for answered in range(1, 2001):
+        next(stream)
+        assert taken <= answered + 64 * 3 * workers
+    stream.close()
+    assert children() == before
+
+
+def test_nothing_to_do(exported: Path) -> None:
+    """No image, no answer."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    assert not list(classify_stream(classifier, [], workers=2))
+    with pytest.raises(ValueError, match="workers=0"):
+        next(classify_stream(classifier, [], workers=0))
+
+
+def test_large_images(exported: Path) -> None:
+    """Images that are larger than a pipe holds are answered too, whoever has to wait for whom."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    arrays = list(np.random.default_rng(0).integers(0, 256, (40, 300, 300), dtype=np.uint8))
+    outcomes = [outcome for _, outcome in classify_stream(classifier, arrays, top_k=10, workers=2)]
+    assert outcomes == classifier.classify_batch(arrays, 10)
+
+
+def test_pillow_images(exported: Path, images: Path, tmp_path: Path) -> None:
+    """An image has the answer that its file has: turned as it says, or none where it is cut off."""
+    boot = Image.open(images / "00.png")
+    boot.save(tmp_path / "turned.tif", tiffinfo={274: 6})
+    (tmp_path / "cut.png").write_bytes((images / "00.png").read_bytes()[:300])
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    pixels = [Image.open(tmp_path / name) for name in ("turned.tif", "cut.png")] * 20
+    outcomes = [outcome for _, outcome in classify_stream(classifier, pixels, workers=2)]
+    expected = classifier.classify(tmp_path / "turned.tif")
+    assert expected != classifier.classify(boot)
+    assert outcomes[::2] == [expected] * 20
+    assert all(isinstance(outcome, ImageError) for outcome in outcomes[1::2])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_mistake_of_the_caller(workers: int, exported: Path, images: Path) -> None:
+    """What is not about an image is raised, also where a worker met it."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    before = children()
+    with pytest.raises(ValueError, match="top_k=0"):
+        next(classify_stream(classifier, [images / "00.png"], top_k=0, workers=workers))
+    assert children() == before
+
+
+def test_threads_at_the_same_classifier(exported: Path, images: Path, splits: Splits) -> None:
+    """Workers answer though other threads were at the classifier when they were forked."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    paths = sorted(images.iterdir())
+    expected = classifier.classify_batch(paths)
+    image, over = splits.test.images[0], threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            classifier.classify(image)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            outcomes = [outcome for _, outcome in classify_stream(classifier, paths, workers=2)]
+            assert outcomes == expected
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_worker_that_is_killed(exported: Path, images: Path) -> None:
+    """It is said in one line, at once; the others end."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    before = children()
+    stream = classify_stream(classifier, itertools.repeat(images / "00.png"), workers=2)
+    next(stream)
+    os.kill(min(children() - before), signal.SIGKILL)
+    start = time.monotonic()
+    with pytest.raises(BackendError, match="sudden end"):
+        collections.deque(stream, maxlen=0)
+    assert time.monotonic() - start < 20
+    assert children() == before
+
+
+def test_a_worker_that_is_interrupted(exported: Path, images: Path) -> None:
+    """Ctrl-C is for the process that hands the work out: where that goes on, its workers do."""
+    classifier = Classifier(exported / "baseline.int8.tflite")
+    before = children()
+    stream = classify_stream(classifier, itertools.repeat(images / "00.png"), workers=2)
+    next(stream)
+    for worker in children() - before:
+        os.kill(worker, signal.SIGINT)
+    assert len(list(itertools.islice(stream, 2000))) == 2000
+    stream.close()
+
+
+FOR_EVER = """
+import itertools, sys
+from fmx_runtime import Classifier
+from fmx_runtime.command.parallel import classify_stream
+model, image = sys.argv[1:]
+stream = classify_stream(Classifier(model), itertools.repeat(image), workers=2)
+next(stream)
+print("begun", flush=True)
+for _ in stream:
+    pass
+"""
+
+
+def test_workers_end_with_their_parent(exported: Path, images: Path) -> None:
+    """When the process that handed the work out is killed, its workers do not live on."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOR_EVER, exported / "baseline.int8.tflite", images / "00.png"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == b"begun\n"
+    process.kill()
+    # the pipe is open as long as one of them lives
+    assert process.stdout.read() == b""
+    process.wait()
+
+
+def test_ctrl_c(exported: Path, images: Path) -> None:
+    """Ctrl-C, which reaches the workers too, is told once, and nothing lives on."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOR_EVER, exported / "baseline.int8.tflite", images / "00.png"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "begun\n"
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert said.count("Traceback") == said.count("KeyboardInterrupt") == 1
+
+
+NO_MORE_PROCESSES = """
+import os, resource, sys
+from fmx_runtime import BackendError, Classifier
+from fmx_runtime.command.parallel import classify_stream
+model, image = sys.argv[1:]
+classifier = Classifier(model)
+if os.getuid() == 0:  # no limit holds for root
+    os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+try:
+    next(classify_stream(classifier, [image], workers=2))
+except BackendError as error:
+    print(error)
+"""
+
+
+def test_no_process_can_be_started(exported: Path, images: Path) -> None:
+    """Where the system allows no more processes, that is said in one line."""
+    arguments = [exported / "baseline.int8.tflite", images / "00.png"]
+    done = subprocess.run(
+        [sys.executable, "-c", NO_MORE_PROCESSES, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("cannot start a worker process: ")
+    assert done.stdout.endswith(": try fewer threads\n")

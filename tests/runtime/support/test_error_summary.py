@@ -1,0 +1,20 @@
+"""One line of an exception."""
+
+from __future__ import annotations
+
+import pytest
+
+from fmx_runtime.support.error_summary import error_summary
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("\n  what\nwhere"), "what"),
+        (AssertionError(), "AssertionError"),
+        (RuntimeError(" \n"), "RuntimeError"),
+    ],
+)
+def test_first_line(error: Exception, expected: str) -> None:
+    """The first line that says something, or what kind of error it was."""
+    assert error_summary(error) == expected

@@ -1,0 +1,142 @@
+"""Photos of clothes to learn from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmx_runtime.errors import DataError
+from fmx_runtime.images.preprocess import to_pixels
+from fmx_training import recipes
+from fmx_training import run_folder as runs
+from fmx_training.data import clothing_photos, fashion_mnist, saved_images
+from fmx_training.data.dataset import Dataset
+from fmx_training.data.examples import joined, of_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from fmx_training.data.examples import Examples
+
+LABELS = fashion_mnist.CLASS_NAMES
+SPEC = runs.input_spec(
+    recipes.get("edge"),
+    fashion_mnist.SHAPE,
+    polarity=fashion_mnist.POLARITY,
+    subject=fashion_mnist.SUBJECT,
+)
+
+
+def passing(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """What shows no progress."""
+    assert total > 0
+    assert what == "photos"
+    return items
+
+
+def load(folder: Path, told: list[str] | None = None) -> Examples:
+    """The photos; what is reported goes into ``told``."""
+    lines = [] if told is None else told
+    return clothing_photos.read(folder, SPEC, LABELS, watch=passing, report=lines.append)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A red thing on a grainy floor, three times as trousers and twice as shoes."""
+    folder = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for kind, count in (("pants", 3), ("shoes", 2), ("hat", 1)):
+        (folder / kind).mkdir()
+        for index in range(count):
+            pixels = random.normal(150, 12, (160, 120, 3))
+            pixels[30:140, 40 - 5 * index : 80] = (170, 40, 50)
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(folder / kind / f"{index}.jpg", quality=95)
+    return folder
+
+
+def test_each_is_seen_several_times(folder: Path) -> None:
+    """First as fmx-run sees it, then otherwise, always the garment alone on black."""
+    examples = load(folder)
+    assert examples.images.shape == (20, 28, 28, 1)
+    paths = [folder / "pants" / f"{index}.jpg" for index in range(3)]
+    for index, path in enumerate(paths):
+        assert np.array_equal(examples.images[4 * index], to_pixels(path, SPEC, photo=True))
+    assert len({image.tobytes() for image in examples.images}) == 20
+    assert (examples.images[:, :, :3] == 0).mean() > 0.9
+    assert (examples.images[:, 12:16, 12:16] > 60).mean() > 0.9
+
+
+def test_answers(folder: Path) -> None:
+    """Trousers are trousers; shoes are one of three kinds, nobody knows which; hats are unknown."""
+    targets = load(folder).targets
+    assert np.allclose(targets.sum(axis=1), 1)
+    assert {LABELS[index] for index in np.flatnonzero(targets[0])} == {"Trouser"}
+    assert {LABELS[index] for index in np.flatnonzero(targets[-1])} == {
+        "Sandal",
+        "Sneaker",
+        "Ankle boot",
+    }
+    assert np.unique(targets[-1]).size == 2
+
+
+def test_the_same_every_time(folder: Path) -> None:
+    """How a photo is taken again depends on its content, not on its name or its neighbours."""
+    before = load(folder)
+    (folder / "pants/0.jpg").rename(folder / "pants/9.jpg")
+    try:
+        after = load(folder)
+    finally:
+        (folder / "pants/9.jpg").rename(folder / "pants/0.jpg")
+    assert np.array_equal(after.images[8:12], before.images[:4])
+    assert before.sha256 != after.sha256
+
+
+def test_what_is_no_photo_is_left_out(folder: Path) -> None:
+    """With a line each."""
+    broken = folder / "pants/broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff no image")
+    told: list[str] = []
+    try:
+        assert len(load(folder, told)) == 20
+    finally:
+        broken.unlink()
+    assert len(told) == 1
+    assert "broken.jpg" in told[0]
+    assert told[0].endswith("; left out")
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    """A folder without the kinds, and a kind without photos, are a line each."""
+    with pytest.raises(DataError, match=r"has none of the folders dress, longsleeve"):
+        load(tmp_path)
+    (tmp_path / "shirt").mkdir()
+    with pytest.raises(DataError, match=r"shirt' has no photos in it"):
+        load(tmp_path)
+
+
+def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
+    """Going on with a run needs no photos any more; a damaged file is said."""
+    examples = load(folder)
+    assert saved_images.photos(tmp_path, LABELS) is None
+    saved_images.save_photos(tmp_path, examples)
+    again = saved_images.photos(tmp_path, LABELS)
+    assert again is not None
+    assert again.sha256 == examples.sha256
+    (tmp_path / "data/clothing_photos.npz").write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(DataError, match=r"photos\.npz' is damaged"):
+        saved_images.photos(tmp_path, LABELS)
+
+
+def test_joined_with_a_data_set(folder: Path) -> None:
+    """One after the other, under both names."""
+    images = np.zeros((5, 28, 28, 1), np.uint8)
+    dataset = Dataset("five", images, np.arange(5), LABELS)
+    both = joined([of_dataset(dataset), load(folder)])
+    assert both.name == "five and photos"
+    assert len(both) == 25
+    assert both.targets[:5].argmax(axis=1).tolist() == [0, 1, 2, 3, 4]

@@ -1,0 +1,225 @@
+"""A user's images: split by content, decoded, checked."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fmx_runtime.errors import DataError
+from fmx_runtime.model_file.metadata import InputSpec
+from fmx_training.data import saved_images
+from fmx_training.data.examples import of_unequal_classes
+from fmx_training.data.labeled_folders import read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from fmx_training.data.dataset import Splits
+
+SPEC = InputSpec(
+    height=16, width=16, channels=3, scale=1 / 255, offset=0.0, resize="fit", polarity="any"
+)
+
+
+def draw(folder: Path, count: int, *, seed: int = 0, mode: str = "RGB", side: int = 24) -> None:
+    """Images of random pixels: 0.png, 1.png and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    for index in range(count):
+        shape = (side, side) if mode == "L" else (side, side, 3)
+        pixels = random.integers(0, 256, shape, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+
+
+def passing(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """What shows no progress."""
+    assert total > 0
+    assert what == "images"
+    return items
+
+
+def load(folder: Path, told: list[str] | None = None, **options: Any) -> tuple[Splits, InputSpec]:
+    """The images with seed 0; what is reported goes into ``told``."""
+    lines = [] if told is None else told
+    return read(folder, SPEC, options.pop("seed", 0), watch=passing, report=lines.append, **options)
+
+
+def rows(splits: Splits) -> list[set[bytes]]:
+    """The images of each part."""
+    parts = (splits.train, splits.validation, splits.test)
+    return [{image.tobytes() for image in part.images} for part in parts]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A hundred images of each of two classes, and nothing set apart."""
+    draw(tmp_path / "train/dog", 100, seed=1)
+    draw(tmp_path / "train/cat", 100, seed=2)
+    return tmp_path
+
+
+def test_missing_parts_are_split_off(folder: Path) -> None:
+    """About a tenth each, no image in two parts, all in one, classes sorted by name."""
+    splits, spec = load(folder)
+    assert spec == SPEC
+    assert splits.train.class_names == ("cat", "dog")
+    assert splits.train.images.shape[1:] == (16, 16, 3)
+    train, validation, test = rows(splits)
+    assert len(train) + len(validation) + len(test) == 200
+    assert not train & validation
+    assert not (train | validation) & test
+    assert 10 <= len(validation) <= 32
+    assert 10 <= len(test) <= 32
+
+
+def test_images_stay_on_their_side(folder: Path) -> None:
+    """When images are added or renamed, none moves to another part; another seed splits anew."""
+    before = rows(load(folder)[0])
+    assert rows(load(folder, seed=1)[0]) != before
+    draw(folder / "train/cat", 50, seed=3)  # replaces fifty
+    (folder / "train/dog/0.png").rename(folder / "train/dog/renamed.png")
+    draw(folder / "train/dog/more", 30, seed=4)
+    after = rows(load(folder)[0])
+    for number, part in enumerate(before):
+        for other in {0, 1, 2} - {number}:
+            assert not part & after[other]
+
+
+def test_parts_that_are_there_are_taken(folder: Path) -> None:
+    """What the user has set apart is not mixed; only what is missing is split off."""
+    draw(folder / "validation/dog", 7, seed=5)
+    draw(folder / "validation/cat", 5, seed=6)
+    splits, _ = load(folder)
+    assert len(splits.validation) == 12
+    assert len(splits.train) + len(splits.test) == 200
+    draw(folder / "test/dog", 3, seed=7)
+    draw(folder / "test/cat", 3, seed=8)
+    splits, _ = load(folder)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [200, 12, 6]
+
+
+def test_a_folder_of_classes_will_do(folder: Path) -> None:
+    """Without the three parts, the folder itself is the training images."""
+    splits, _ = load(folder / "train")
+    assert rows(splits) == rows(load(folder)[0])
+
+
+def test_duplicates_are_left_out(folder: Path) -> None:
+    """Of equal files one is used; equal to a test image, none is learnt from."""
+    shutil.copy(folder / "train/dog/3.png", folder / "train/dog/copy.png")
+    for name in ("dog", "cat"):
+        draw(folder / "test" / name, 4, seed=9 + len(name) * (name == "cat"))
+    shutil.copy(folder / "train/cat/5.png", folder / "test/cat/known.png")
+    told: list[str] = []
+    splits, _ = load(folder, told)
+    same = [line for line in told if "is the same image as" in line]
+    assert len(same) == 2
+    assert "copy.png" in same[0]
+    assert "train/cat/5.png" in same[1]
+    train, validation, test = rows(splits)
+    assert not (train | validation) & test
+
+
+def test_one_image_in_two_classes_is_refused(folder: Path) -> None:
+    """One of the two is wrong, and only the user knows which."""
+    shutil.copy(folder / "train/dog/3.png", folder / "train/cat/copy.png")
+    with pytest.raises(DataError, match=r"are the same image in two classes; delete the wrong"):
+        load(folder)
+
+
+def test_gray_images_make_a_gray_network(tmp_path: Path) -> None:
+    """One channel where all are gray, also those saved as RGB; three if told, or if one is not."""
+    draw(tmp_path / "a", 20, mode="L")
+    draw(tmp_path / "b", 20, mode="L", seed=1)
+    image = Image.open(tmp_path / "b/3.png").convert("RGB")
+    image.save(tmp_path / "b/3.png")
+    splits, spec = load(tmp_path)
+    assert spec.channels == splits.train.images.shape[3] == 1
+    assert load(tmp_path, gray=False)[1].channels == 3
+    draw(tmp_path / "b", 1, seed=2)
+    assert load(tmp_path)[1].channels == 3
+
+
+def test_unreadable_files_are_listed(folder: Path) -> None:
+    """A few are left out with a line each; too many are an error."""
+    (folder / "train/cat/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    Image.new("RGB", (1, 1)).save(folder / "train/cat/dot.png")
+    (folder / "train/cat/notes.txt").write_text("no image at all", "utf-8")
+    told: list[str] = []
+    splits, _ = load(folder, told)
+    assert sum(map(len, rows(splits))) == 200
+    left_out = [line for line in told if line.endswith("left out")]
+    assert len(left_out) == 2
+    assert "broken.jpg" in left_out[0]
+    assert "dot.png' has 1x1 pixels, fewer than 8 on a side" in left_out[1]
+    for index in range(1, 22):
+        Image.new("RGB", (1, 1), (index, 0, 0)).save(folder / f"train/cat/dot{index}.png")
+    with pytest.raises(DataError, match=r"23 of 223 files cannot be used, more than 5%; the first"):
+        load(folder)
+
+
+def test_unequal_classes_are_said_and_weighted(folder: Path) -> None:
+    """The rarer class counts more, by the square root; the mean weight is 1."""
+    draw(folder / "train/rare", 12, seed=11)
+    told: list[str] = []
+    splits, _ = load(folder, told)
+    assert any(line.startswith("classes are unequal: ") and "'rare'" in line for line in told)
+    examples = of_unequal_classes(splits.train)
+    assert examples.weights is not None
+    assert np.isclose(examples.weights.mean(), 1, atol=1e-5)
+    counts = np.bincount(splits.train.labels)
+    by_class = [examples.weights[splits.train.labels == label][0] for label in range(3)]
+    assert np.isclose(by_class[2] / by_class[0], np.sqrt(counts[0] / counts[2]), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({}, r"has no folders in it; put each class's images into a folder"),
+        ({"cat": 30}, r"has one class only, 'cat'; a classifier needs two or more"),
+        ({"cat": 30, "dog": 0}, r"class 'dog' has 0 usable images; 3 or more are needed"),
+        ({"cat": 30, "dog": 1}, r"class 'dog' has 1 usable images; 3 or more are needed"),
+        ({"a": 1, "b": 1, "c": 1, "d": 1}, r"class 'a' has 1 usable images; 3 or more"),
+    ],
+)
+def test_too_little_to_learn_from(classes: dict[str, int], message: str, tmp_path: Path) -> None:
+    """One class, empty classes, and fewer images than can be split: a line that says so."""
+    (tmp_path / "train").mkdir()
+    for number, (name, count) in enumerate(classes.items()):
+        draw(tmp_path / "train" / name, count, seed=number)
+    with pytest.raises(DataError, match=message) as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_class_among_the_others(folder: Path) -> None:
+    """A class to be tested that is not learnt is said, not numbered wrongly."""
+    draw(folder / "test/bird", 3)
+    with pytest.raises(DataError, match=r"the training images have no class 'bird'"):
+        load(folder)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    """A path that leads nowhere is said."""
+    with pytest.raises(DataError, match=r"is no folder; give one"):
+        load(tmp_path / "gone")
+
+
+def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
+    """What is kept in a run's folder is what was read; what is damaged is said."""
+    splits, _ = load(folder)
+    assert saved_images.splits(tmp_path) is None
+    saved_images.save_splits(tmp_path, splits)
+    again = saved_images.splits(tmp_path)
+    assert again is not None
+    for part in ("train", "validation", "test"):
+        assert getattr(again, part).digest() == getattr(splits, part).digest()
+        assert getattr(again, part).class_names == ("cat", "dog")
+    (tmp_path / "data/test.npz").write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(DataError, match=r"test\.npz"):
+        saved_images.splits(tmp_path)

@@ -1,0 +1,1 @@
+"""Images to train on: read, checked, split, augmented."""
