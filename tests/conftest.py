@@ -21,17 +21,16 @@ from fmx_training.data.dataset import Dataset, Splits
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data import fashion_mnist
     from fmx_training.run_folder import Run
 
 
 if "FMX_PREPARED" not in os.environ:
-    from fmx_cli import memory
+    from fmx_training.process_setup import prepare_training_process
 
-    # as fmx train does: networks are trained in this process, and others have to equal them
-    memory.keep_freed()
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # networks trained in this process must equal those that `fmx train` trains
+    prepare_training_process()
 
 _TIMED = {"benchmarks", "bench", "runtime", "test_bench", "test_speed", "test_start_up"}
 """Folders and modules of tests that measure times: they come last, and nothing runs beside them."""
@@ -122,8 +121,8 @@ def begin(few: Splits) -> Callable[..., Run]:
             polarity=fashion_mnist.POLARITY,
             subject=fashion_mnist.SUBJECT,
         )
-        info = runs.plan(recipe, few.train, of_dataset(few.train), spec, epochs=epochs, seed=seed)
-        return runs.create(folder, info)
+        info = runs.describe_run(recipe, few.train, of_dataset(few.train), spec, epochs=epochs, seed=seed)
+        return runs.create_run(folder, info)
 
     return begin
 
@@ -154,14 +153,14 @@ def train(few: Splits) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
-def source(finished: Run) -> Source:
+def source(finished: Run) -> SourceModel:
     """The network of the finished run, as the exporter takes it."""
     import keras
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_runtime.model_file.metadata import Provenance
 
-    return Source(
+    return SourceModel(
         model=keras.models.load_model(finished.model_path, compile=False),
         path=finished.model_path,
         name="baseline",
@@ -188,6 +187,7 @@ def exported(
     """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
     if prepared_folder:
         return prepared_folder / "exported"
+    from fmx_export.common.calibration import CalibrationSet
     from fmx_export.pipeline import export
     from fmx_export.pipeline.formats import FLOAT32, INT8
 
@@ -197,7 +197,7 @@ def exported(
     export.export(
         request.getfixturevalue("source"),
         formats=(*FLOAT32, *INT8),
-        calibration=export.Calibration(few.train.images[:200], few.train.name, 0),
+        calibration=CalibrationSet(few.train.images[:200], few.train.name, 0),
         held_out=splits.validation,
         folder=folder,
         progress=lambda _: None,

@@ -40,8 +40,8 @@ from fmx_training.networks.backbones import FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fmx_export.pipeline.export import Source
     from fmx_export.pipeline.manifest import Manifest
+    from fmx_export.source.source_model import SourceModel
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "export-coverage"
@@ -228,10 +228,10 @@ def _accuracy(model: Any, images: Dataset, spec: InputSpec) -> float:
     return float(np.mean(answers.argmax(axis=1) == images.labels))
 
 
-def _source(family: str, model: Any, train: Dataset, spec: InputSpec) -> Source:
-    from fmx_export.pipeline.export import Source
+def _source(family: str, model: Any, train: Dataset, spec: InputSpec) -> SourceModel:
+    from fmx_export.source.source_model import SourceModel
 
-    return Source(
+    return SourceModel(
         model=model,
         path=Path(f"{family}.keras"),
         name=family,
@@ -249,8 +249,8 @@ def _source(family: str, model: Any, train: Dataset, spec: InputSpec) -> Source:
     )
 
 
-def _file_result(source: Source, form: Format, train: Dataset, held_out: Dataset) -> FileResult:
-    from fmx_export.common.graph import read_graph
+def _file_result(source: SourceModel, form: Format, train: Dataset, held_out: Dataset) -> FileResult:
+    from fmx_export.pipeline.read_graph import read_graph
 
     with tempfile.TemporaryDirectory(prefix="fmx-") as name:
         folder = Path(name)
@@ -271,15 +271,16 @@ def _file_result(source: Source, form: Format, train: Dataset, held_out: Dataset
 
 
 def _export(
-    source: Source, form: Format, train: Dataset, held_out: Dataset, folder: Path
+    source: SourceModel, form: Format, train: Dataset, held_out: Dataset, folder: Path
 ) -> Manifest:
     """The one call of what is examined here."""
+    from fmx_export.common.calibration import CalibrationSet
     from fmx_export.pipeline import export
 
     return export.export(
         source,
         formats=(form,),
-        calibration=export.Calibration(train.images[:CALIBRATION], train.name, SEED),
+        calibration=CalibrationSet(train.images[:CALIBRATION], train.name, SEED),
         held_out=held_out,
         folder=folder,
         progress=lambda _: None,

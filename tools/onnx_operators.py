@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import onnxruntime
 
-from fmx_export.common.quantization_config import Plan
+from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.onnx.convert import export_onnx, serialize
 from fmx_export.onnx.quantize import (
     calibrate_onnx,
@@ -47,7 +47,7 @@ _ROUNDS, _CALLS, _WARM_UP, _PROFILED = 300, 20, 1000, 5000
 
 def main() -> None:
     """Convert, measure, write the document."""
-    run = runs.newest(Path("runs"), finished=True)
+    run = runs.newest_run(Path("runs"), finished=True)
     splits = fashion_mnist.load()
     sample = splits.train.balanced_sample(500, 0).images
     with filter_native_stderr():
@@ -62,13 +62,13 @@ def main() -> None:
 
 def _models(run: Run, sample: NDArray[np.uint8]) -> dict[str, bytes]:
     """The float file, int8 as onnxruntime's quantizer makes it, and int8 as it is exported."""
-    spec, plan = run.info.input, Plan()
+    spec, config = run.info.input, QuantizationConfig()
     floats = export_onnx(keras.models.load_model(run.model_path, compile=False), spec=spec)
     models = {"float32": serialize(floats)}
     for name, network in (("before", fuse(floats)), ("after", prepare_onnx(floats))):
-        ranges = calibrate_onnx(network, spec=spec, calibration=sample, plan=plan)
+        ranges = calibrate_onnx(network, spec=spec, calibration=sample, config=config)
         quantized = quantize_onnx(
-            network, spec=spec, ranges=ranges, plan=plan, target=this_processor()
+            network, spec=spec, ranges=ranges, config=config, target=this_processor()
         )
         models[f"int8, {name}"] = serialize(
             quantized if name == "before" else take_raw_pixels(quantized, spec)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.table import Table
 
-from fmx_cli import training_data
 from fmx_cli.speed import against_float
-from fmx_cli.terminal import bold, note, out, steps
+from fmx_cli.output.terminal import bold, note, out, steps
 from fmx_cli.train import RUNS
 from fmx_export.common.errors import AccuracyControlError
 from fmx_export.pipeline.formats import FLOAT32, INT8, Format
@@ -19,13 +18,15 @@ from fmx_runtime.errors import DataError
 from fmx_runtime.model_file.metadata import Provenance
 from fmx_runtime.support.atomic import make_folder
 from fmx_runtime.support.stderr_filter import filter_native_stderr
-from fmx_training import run_folder as runs
+from fmx_training import run_folder
+from fmx_training.data.training_data import reload_training_data
 
 if TYPE_CHECKING:
     from fmx_cli.external_model import External
-    from fmx_export.pipeline.export import Calibration, Source
+    from fmx_export.common.calibration import CalibrationSet
     from fmx_export.pipeline.manifest import Attempt, ExportedFile, Manifest
-    from fmx_export.pipeline.verify import ValidationImages
+    from fmx_export.source.reference import ValidationImages
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.run_folder import Run
 
 __all__ = ["EXPORTS", "Wanted", "export_file", "export_model", "export_run"]
@@ -88,15 +89,17 @@ def export_run(path: Path | None, wanted: Wanted, *, data_dir: Path | None) -> N
     """Export a run: calibrated on its training images, verified on its validation images."""
     run = _find(path)
     folder = make_folder(wanted.output or EXPORTS / run.info.recipe.name)
-    splits = training_data.again(run, data_dir).splits
+    splits = reload_training_data(
+        run.folder, run.info.labels, run.info.data_digest, data_dir
+    ).splits
     size = wanted.calibration_size or min(_CALIBRATION, len(splits.train))
     sample = splits.train.balanced_sample(size, _SEED)
     note(f"exporting {run.folder}")
     with filter_native_stderr():
-        from fmx_export.pipeline.export import Calibration
+        from fmx_export.common.calibration import CalibrationSet
 
         source = _source(run)
-        calibration = Calibration(sample.images, splits.train.name, _SEED)
+        calibration = CalibrationSet(sample.images, splits.train.name, _SEED)
         manifest = _write(source, calibration, splits.validation, wanted, folder)
         speeds = against_float(manifest.files, folder, splits.validation.images[:_TIMED])
     _report(manifest, folder, speeds)
@@ -113,21 +116,21 @@ def export_file(path: Path, wanted: Wanted, *, external: External) -> None:
     note(f"exporting {path}")
     with filter_native_stderr():
         from fmx_cli.external_model import prepare
-        from fmx_export.pipeline.export import Calibration
+        from fmx_export.common.calibration import CalibrationSet
 
         source, sample, held_out = prepare(
             path, external, wanted.calibration_size or _CALIBRATION, _SEED
         )
         folder = make_folder(wanted.output or EXPORTS / path.stem)
-        calibration = Calibration(sample.images, sample.name, _SEED)
+        calibration = CalibrationSet(sample.images, sample.name, _SEED)
         manifest = _write(source, calibration, held_out, wanted, folder)
         speeds = against_float(manifest.files, folder, held_out.images[:_TIMED])
     _report(manifest, folder, speeds)
 
 
 def _write(
-    source: Source,
-    calibration: Calibration,
+    source: SourceModel,
+    calibration: CalibrationSet,
     held_out: ValidationImages,
     wanted: Wanted,
     folder: Path,
@@ -157,8 +160,8 @@ def _is_of_run(path: Path) -> bool:
 def _find(path: Path | None) -> Run:
     """The run that is meant: the newest, a run folder, or the folder of a model.keras."""
     if path is None:
-        return runs.newest(RUNS, finished=True)
-    run = runs.open_run(path if path.is_dir() else path.parent)
+        return run_folder.newest_run(RUNS, finished=True)
+    run = run_folder.open_run(path if path.is_dir() else path.parent)
     if not run.finished:
         raise DataError(
             f"'{run.folder}' is not trained to the end: 'fmx train --resume -o {run.folder}'"
@@ -166,16 +169,16 @@ def _find(path: Path | None) -> Run:
     return run
 
 
-def _source(run: Run) -> Source:
+def _source(run: Run) -> SourceModel:
     from fmx_export.pipeline import provenance
-    from fmx_export.pipeline.export import Source
     from fmx_export.source.keras_model import check_model, load_model
+    from fmx_export.source.source_model import SourceModel
 
     if not run.model_path.is_file():
         raise DataError(f"'{run.model_path}' is missing; train again with 'fmx train'")
     model = check_model(load_model(run.model_path), run.model_path)
     info = run.info
-    return Source(
+    return SourceModel(
         model=model,
         path=run.model_path,
         name=info.recipe.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fmx_cli.terminal import note
+from fmx_cli.output.terminal import note
 from fmx_runtime.errors import DataError
 from fmx_runtime.model_file.metadata import Provenance
 from fmx_training.data import class_names, image_folder
@@ -14,8 +14,8 @@ from fmx_training.data.dataset import Dataset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_export.pipeline.export import Source
     from fmx_export.source.input_range import InputRange
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.image_folder import Images
 
 __all__ = ["External", "Pixels", "prepare"]
@@ -54,7 +54,7 @@ class External:
 
 def prepare(
     path: Path, external: External, calibration_size: int, seed: int
-) -> tuple[Source, Dataset | Images, Dataset | Images]:
+) -> tuple[SourceModel, Dataset | Images, Dataset | Images]:
     """The model as the exporter takes it, calibration images, and held-out images.
 
     Raises:
@@ -62,9 +62,9 @@ def prepare(
         DataError: the labels or the images do not fit it.
     """
     from fmx_export.pipeline import provenance
-    from fmx_export.pipeline.export import Source
     from fmx_export.source.input_range import fold_rescaling, input_spec
     from fmx_export.source.keras_model import check_model, load_model
+    from fmx_export.source.source_model import SourceModel
 
     names = class_names.read_names(external.labels) if external.labels else None
     model = check_model(load_model(path, allow_code=external.allow_code), path)
@@ -83,7 +83,7 @@ def prepare(
     labels = images.class_names if isinstance(images, Dataset) else names
     digest = provenance.weights_digest(model)
     model, spec = fold_rescaling(model, spec)
-    source = Source(
+    source = SourceModel(
         model=model,
         path=path,
         name=path.stem,

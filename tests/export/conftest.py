@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 
@@ -100,7 +100,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], float, float]] = {
 
 
 @pytest.fixture(scope="session", params=["real", *NETWORKS])
-def case(request: pytest.FixtureRequest, source: Source) -> Source:
+def case(request: pytest.FixtureRequest, source: SourceModel) -> SourceModel:
     """The real small model, and each fresh network in its turn."""
     if request.param == "real":
         return source
@@ -122,32 +122,32 @@ def case(request: pytest.FixtureRequest, source: Source) -> Source:
 
 
 @pytest.fixture(scope="session")
-def sample(case: Source, few: Splits) -> NDArray[np.uint8]:
+def sample(case: SourceModel, few: Splits) -> NDArray[np.uint8]:
     """100 real training images in the case's size and colours, to calibrate with."""
     return _like(few.train.images[:100], case.spec)
 
 
 @pytest.fixture(scope="session")
-def images(case: Source, few: Splits) -> NDArray[np.uint8]:
+def images(case: SourceModel, few: Splits) -> NDArray[np.uint8]:
     """200 real test images in the case's size and colours."""
     return _like(few.test.images[:200], case.spec)
 
 
 @pytest.fixture(scope="session")
-def expected(case: Source, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def expected(case: SourceModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What Keras answers to the images, float32 (200, classes)."""
     answers: NDArray[np.float32] = case.model.predict(to_tensor(images, case.spec), verbose=0)
     return answers
 
 
 @pytest.fixture(scope="session")
-def tflite_floats(case: Source) -> bytes:
+def tflite_floats(case: SourceModel) -> bytes:
     """The case's float TFLite file."""
     return export_tflite(case.model, spec=case.spec)
 
 
 @pytest.fixture(scope="session")
-def onnx_floats(case: Source) -> onnx.ModelProto:
+def onnx_floats(case: SourceModel) -> onnx.ModelProto:
     """The case's float ONNX network; not to be changed."""
     return export_onnx(case.model, spec=case.spec)
 
@@ -208,7 +208,7 @@ def unconvertible() -> Any:
 
 
 @pytest.fixture
-def metadata(source: Source) -> ModelMetadata:
+def metadata(source: SourceModel) -> ModelMetadata:
     """Metadata whose every text is fixed."""
     return ModelMetadata(
         name="baseline",
@@ -266,7 +266,7 @@ def rescale(model: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def badly_scaled(source: Source, few: Splits) -> Source:
+def badly_scaled(source: SourceModel, few: Splits) -> SourceModel:
     """A network that is right about 4 of 5 images, until its activations are rounded to int8."""
     keras.utils.set_random_seed(0)
     model = badly_scaled_network()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 LABELS = ("Größe", "two words", "靴")
@@ -106,7 +106,7 @@ def colour_file(
     request: pytest.FixtureRequest,
     network: Any,
     colour_images: NDArray[np.uint8],
-    source: Source,
+    source: SourceModel,
     tmp_path: Path,
 ) -> Path:
     """The network as a TFLite file with metadata."""
@@ -190,7 +190,7 @@ def test_what_other_tools_read(precision: str, media_pipe: Any, exported: Path) 
 
 
 def test_logits_of_shifted_pixels(
-    media_pipe: Any, network: Any, source: Source, tmp_path: Path
+    media_pipe: Any, network: Any, source: SourceModel, tmp_path: Path
 ) -> None:
     """Pixels from -1 to 1 are told by mean and deviation; logits are named, and have no bounds."""
     metadata = ModelMetadata(

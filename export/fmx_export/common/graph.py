@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fmx_runtime.backends.base import ModelFormat, detect_format
+from fmx_runtime.backends.base import ModelFormat
 from fmx_runtime.errors import ModelFileError
-from fmx_runtime.support.error_summary import error_summary
 
-__all__ = ["Affine", "Graph", "Operator", "Tensor", "Totals", "read_graph"]
+__all__ = ["Affine", "Graph", "Operator", "Tensor", "Totals"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,31 +91,3 @@ class Graph:
     outputs: tuple[Tensor, ...]
     operators: tuple[Operator, ...]
     totals: Totals
-
-
-def read_graph(content: bytes) -> Graph:
-    """Read the graph of a model file; it needs no model metadata.
-
-    Args:
-        content: the whole file, float or quantized.
-
-    Raises:
-        ModelFileError: neither a TFLite nor an ONNX model, or a damaged one.
-    """
-    model_format = detect_format(content)
-    if model_format is None:
-        raise ModelFileError("neither a TFLite nor an ONNX model")
-    try:
-        if model_format == "tflite":
-            from fmx_export.tflite.graph import read_tflite
-
-            return read_tflite(content)
-        from fmx_export.onnx.graph import read_onnx
-
-        return read_onnx(content)
-    # parsers follow the numbers in a damaged file, and meet IndexError, struct.error and others
-    except Exception as error:
-        raise ModelFileError(
-            f"is damaged, its graph cannot be read ({error_summary(error)}); "
-            "copy the file anew, or export again"
-        ) from error

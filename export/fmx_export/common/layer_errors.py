@@ -45,7 +45,7 @@ class LayerError:
     weight_snr_db: float | None
     """Signal over noise of the layer's weights, at most `EXACT_DB`; None for a layer without
     weights, and where the format's tools do not tell."""
-    keep_in_float: tuple[str, ...]
+    exclude: tuple[str, ...]
     """The layers, this one first, that have to stay in float for the noise to go. Those that read
     what it gives are among them: for a quantized reader it would be rounded just so."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["METHODS", "WEIGHT_BITS", "Method", "Plan", "Target"]
+__all__ = ["METHODS", "WEIGHT_BITS", "Method", "QuantizationConfig", "Target"]
 
 Method = Literal["min-max", "percentile", "entropy"]
 """How an activation's range is taken from what the calibration images bring about in it.
@@ -28,7 +28,7 @@ two products at 16 bits, and answer otherwise than later ones; Arm has no such i
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuantizationConfig:
     """One way of making a network int8."""
 
     calibration: Method = "min-max"

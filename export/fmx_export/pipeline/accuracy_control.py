@@ -1,4 +1,4 @@
-"""The accuracy gate: one plan after another, until an int8 file answers well enough.
+"""The accuracy gate: one config after another, until an int8 file answers well enough.
 
 NNCF's ``quantize_with_accuracy_control`` follows the same idea, for ONNX alone; docs/export.md says
 why it is not used here.
@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fmx_export.common.graph import read_graph
 from fmx_export.common.layer_errors import sort_by_error
-from fmx_export.common.quantization_config import METHODS, Plan
+from fmx_export.common.quantization_config import METHODS, QuantizationConfig
 from fmx_export.pipeline.manifest import Attempt
+from fmx_export.pipeline.read_graph import read_graph
 from fmx_runtime.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fmx_export.common.layer_errors import LayerError
-    from fmx_export.pipeline.quantizers import Quantizer
+    from fmx_export.common.quantizer import Quantizer
     from fmx_runtime.model_file.metadata import Accuracy
 
 __all__ = ["MAX_ACCURACY_DROP", "Passed", "drop", "search"]
@@ -34,10 +34,10 @@ little left of int8."""
 
 @dataclass(frozen=True)
 class Passed:
-    """The file of the first plan that was good enough."""
+    """The file of the first config that was good enough."""
 
     model: bytes
-    plan: Plan
+    config: QuantizationConfig
 
 
 def drop(accuracy: Accuracy) -> float:
@@ -53,12 +53,12 @@ def drop(accuracy: Accuracy) -> float:
 
 def search(
     quantizer: Quantizer,
-    measure: Callable[[bytes, Plan], Accuracy],
+    measure: Callable[[bytes, QuantizationConfig], Accuracy],
     *,
     max_accuracy_drop: float,
     progress: Callable[[str], None],
 ) -> tuple[Passed | None, tuple[Attempt, ...]]:
-    """Try plans in order of what they cost on the device, the cheapest first.
+    """Try configs in order of what they cost on the device, the cheapest first.
 
     First each calibration with everything int8; then, with the calibration that did best, the
     worst layers in float: one, two, four, eight, as long as some arithmetic is left to integers.
@@ -77,31 +77,31 @@ def search(
     """
     attempts: list[Attempt] = []
 
-    def passes(plan: Plan) -> Passed | None:
-        progress(f"int8 with {plan.calibration} ranges{_kept(plan)}")
-        model = quantizer.quantize(plan)
-        if plan.excluded_layers and not _multiplies_integers(model):
+    def passes(config: QuantizationConfig) -> Passed | None:
+        progress(f"int8 with {config.calibration} ranges{_kept(config)}")
+        model = quantizer.quantize(config)
+        if config.excluded_layers and not _multiplies_integers(model):
             return None  # it would pass, as int8 in name only
-        accuracy = measure(model, plan)
+        accuracy = measure(model, config)
         passed = drop(accuracy) <= max_accuracy_drop
         attempts.append(
             Attempt(
-                calibration=plan.calibration,
-                excluded_layers=plan.excluded_layers,
+                calibration=config.calibration,
+                excluded_layers=config.excluded_layers,
                 accuracy=accuracy,
                 passed=passed,
             )
         )
-        return Passed(model, plan) if passed else None
+        return Passed(model, config) if passed else None
 
     for method in METHODS:
-        if found := passes(Plan(method)):
+        if found := passes(QuantizationConfig(method)):
             return found, tuple(attempts)
     best = min(attempts, key=lambda attempt: drop(attempt.accuracy)).calibration
     progress("looking for the layers that lose most")
     try:
         for layers in _growing(quantizer.layer_errors()):
-            if found := passes(Plan(best, layers)):
+            if found := passes(QuantizationConfig(best, layers)):
                 return found, tuple(attempts)
     except ExportError as error:  # what was measured so far holds all the same
         progress(f"no layers are kept in float: {error}")
@@ -112,7 +112,7 @@ def _growing(errors: Sequence[LayerError]) -> Iterator[tuple[str, ...]]:
     """The layers to keep in float, those of the worst first."""
     worst, before = sort_by_error(errors), tuple[str, ...]()
     for count in _FLOAT_LAYERS:
-        kept = [layer for error in worst[:count] for layer in error.keep_in_float]
+        kept = [layer for error in worst[:count] for layer in error.exclude]
         layers = tuple(dict.fromkeys(kept))
         if layers != before:
             yield layers
@@ -125,7 +125,7 @@ def _multiplies_integers(model: bytes) -> bool:
     return any(node.multiply_accumulates and not node.is_float for node in operators)
 
 
-def _kept(plan: Plan) -> str:
-    if not plan.excluded_layers:
+def _kept(config: QuantizationConfig) -> str:
+    if not config.excluded_layers:
         return ""
-    return f", {len(plan.excluded_layers)} layers in float"
+    return f", {len(config.excluded_layers)} layers in float"

@@ -8,30 +8,27 @@ import os
 import platform
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_export.common.calibration import calibration_digest, check_sample
-from fmx_export.common.graph import read_graph
-from fmx_export.common.quantization_config import WEIGHT_BITS, Plan
+from fmx_export.common.calibration import calibration_digest, check_calibration_images
+from fmx_export.common.quantization_config import WEIGHT_BITS, QuantizationConfig
 from fmx_export.onnx.convert import export_onnx, onnx_to_float16, serialize
+from fmx_export.onnx.quantizer import OnnxQuantizer
 from fmx_export.pipeline import layer_report
 from fmx_export.pipeline.accuracy_control import MAX_ACCURACY_DROP, drop, search
 from fmx_export.pipeline.formats import Format
 from fmx_export.pipeline.manifest import MANIFEST, ExportedFile, Manifest, Refused
 from fmx_export.pipeline.metadata_writer import embed
 from fmx_export.pipeline.publish import publishing
-from fmx_export.pipeline.quantizers import OnnxQuantizer, TFLiteQuantizer
-from fmx_export.pipeline.verify import (
-    Reference,
-    measure,
-    predict_reference,
-    select_test_vectors,
-    verify_metadata,
-)
+from fmx_export.pipeline.read_graph import read_graph
+from fmx_export.pipeline.verify import measure, select_test_vectors, verify_metadata
+from fmx_export.source.reference import Reference, predict_reference
 from fmx_export.tflite import quantize
 from fmx_export.tflite.convert import export_tflite
+from fmx_export.tflite.kernels import kernel_difference
+from fmx_export.tflite.quantizer import TFLiteQuantizer
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError, ModelFileError
 from fmx_runtime.model_file import test_vectors
@@ -45,12 +42,14 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
+    from fmx_export.common.calibration import CalibrationSet
     from fmx_export.common.quantization_config import Target
-    from fmx_export.pipeline.quantizers import Quantizer
-    from fmx_export.pipeline.verify import ValidationImages
-    from fmx_runtime.model_file.metadata import Accuracy, InputSpec, Provenance
+    from fmx_export.common.quantizer import Quantizer
+    from fmx_export.source.reference import ValidationImages
+    from fmx_export.source.source_model import SourceModel
+    from fmx_runtime.model_file.metadata import Accuracy
 
-__all__ = ["Calibration", "Source", "export", "this_processor"]
+__all__ = ["export", "this_processor"]
 
 _SCHEMES = {
     Format.TFLITE_INT8: "int8 per-channel weights, int8 activations, uint8 in and out",
@@ -62,42 +61,16 @@ _CLOSE_CALLS = 200
 """Held-out images on which sorts of kernels are compared."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """What is exported."""
-
-    model: Any
-    """Built Keras model."""
-    path: Path
-    """Where it was loaded from."""
-    name: str
-    """First part of the files' names."""
-    labels: tuple[str, ...]
-    spec: InputSpec
-    """The Keras model's input, float32."""
-    provenance: Provenance
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The sample of training images that sets the activations' ranges."""
-
-    images: NDArray[np.uint8]
-    """uint8 ``(n, height, width, channels)``."""
-    split: str
-    seed: int
-
-
 def this_processor() -> Target:
     """The target that is nearest to the machine that this runs on."""
     return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86-64"
 
 
 def export(
-    source: Source,
+    source: SourceModel,
     *,
     formats: Sequence[Format],
-    calibration: Calibration,
+    calibration: CalibrationSet,
     held_out: ValidationImages,
     folder: Path,
     progress: Callable[[str], None],
@@ -133,7 +106,7 @@ def export(
     """
     _check_shapes(source)
     if any(form.calibrated for form in formats):
-        check_sample(calibration.images, source.spec)
+        check_calibration_images(calibration.images, source.spec)
     with publishing(folder, [form.file_name(source.name) for form in formats]) as staging:
         progress(f"asking the Keras model about {len(held_out.images):,} held-out images")
         job = _Job(
@@ -159,7 +132,7 @@ def export(
     return manifest
 
 
-def _check_shapes(source: Source) -> None:
+def _check_shapes(source: SourceModel) -> None:
     """Refuse a model that is no classifier of such images into so many classes."""
     stated = (source.spec.shape, (len(source.labels),))
     found = (source.model.input_shape[1:], source.model.output_shape[1:])
@@ -183,8 +156,8 @@ class _Images:
 class _Job:
     """One export: what its files have in common, each made once."""
 
-    source: Source
-    calibration: Calibration
+    source: SourceModel
+    calibration: CalibrationSet
     reference: Reference
     folder: Path
     max_accuracy_drop: float
@@ -197,17 +170,17 @@ class _Job:
         self.progress(f"converting and verifying {name}")
         if form.precision == "float32":
             model = self._float_model(form)
-            return self._publish(form, model, Plan(), self._measure(form, model, Plan()))
+            return self._publish(form, model, QuantizationConfig(), self._measure(form, model, QuantizationConfig()))
         try:
             if form.precision == "int8":
                 return self._make_int8(form)
             model = self._converted(form)
-            accuracy = self._measure(form, model, Plan())
+            accuracy = self._measure(form, model, QuantizationConfig())
         except (ExportError, ModelFileError) as error:
             return Refused(name, str(error))
         if drop(accuracy) > self.max_accuracy_drop:
             return Refused(name, self._too_much(drop(accuracy)))
-        return self._publish(form, model, Plan(), accuracy)
+        return self._publish(form, model, QuantizationConfig(), accuracy)
 
     def compare_layers(self, form: Format) -> tuple[str, ...]:
         """Write what each layer of an int8 file loses; the names of the table and the image."""
@@ -256,7 +229,7 @@ class _Job:
             case Format.TFLITE_DYNAMIC:
                 return quantize.to_dynamic_range(self._tflite)
             case Format.TFLITE_INT16X8:
-                ranges = self._tflite_quantizer.ranges(Plan())
+                ranges = self._tflite_quantizer.ranges(QuantizationConfig())
                 return quantize.to_int16x8(self._tflite, ranges=ranges)
             case Format.ONNX_FLOAT16:
                 return serialize(onnx_to_float16(self._onnx))
@@ -265,7 +238,7 @@ class _Job:
     def _make_int8(self, form: Format) -> ExportedFile | Refused:
         passed, attempts = search(
             self._quantizer(form),
-            lambda model, plan: self._measure(form, model, plan),
+            lambda model, config: self._measure(form, model, config),
             max_accuracy_drop=self.max_accuracy_drop,
             progress=lambda step: self.progress(f"{form.file_name(self.source.name)}: {step}"),
         )
@@ -273,7 +246,7 @@ class _Job:
             least = min(drop(attempt.accuracy) for attempt in attempts)
             name = form.file_name(self.source.name)
             return Refused(name, self._too_much(least), attempts)
-        file = self._publish(form, passed.model, passed.plan, attempts[-1].accuracy)
+        file = self._publish(form, passed.model, passed.config, attempts[-1].accuracy)
         in_float = [node.type for node in read_graph(passed.model).operators if node.is_float]
         return dataclasses.replace(
             file, attempts=attempts, float_operators=tuple(dict.fromkeys(in_float))
@@ -288,19 +261,19 @@ class _Job:
             return reason
         return f"{reason}; a single one of so few held-out images is {100 * one:.2f}: give more"
 
-    def _measure(self, form: Format, model: bytes, plan: Plan) -> Accuracy:
+    def _measure(self, form: Format, model: bytes, config: QuantizationConfig) -> Accuracy:
         """Ask a model in its real runtime; it gets metadata to be asked by."""
         path = self.folder / form.file_name(self.source.name)
-        write(path, embed(model, self._metadata(form, plan)))
+        write(path, embed(model, self._metadata(form, config)))
         try:
             return measure(path, self.reference)
         finally:
             path.unlink()
 
-    def _publish(self, form: Format, model: bytes, plan: Plan, accuracy: Accuracy) -> ExportedFile:
+    def _publish(self, form: Format, model: bytes, config: QuantizationConfig, accuracy: Accuracy) -> ExportedFile:
         """Write the file with all that it knows of itself, and open it once more."""
         path = self.folder / form.file_name(self.source.name)
-        draft = self._metadata(form, plan)
+        draft = self._metadata(form, config)
         write(path, embed(model, draft))
         examples = self._examples(form, model)
         answers = Classifier(path).predict(examples)
@@ -331,14 +304,14 @@ class _Job:
         images, probabilities = self.reference.images, self.reference.probabilities
         best_two = np.sort(probabilities, axis=1)[:, -2:]
         close = np.argsort(np.ptp(best_two, axis=1), kind="stable")[:_CLOSE_CALLS]
-        apart = quantize.kernel_difference(model, images.images[close])
+        apart = kernel_difference(model, images.images[close])
         steadiest = close[np.argsort(apart, kind="stable")[: max(len(close) // 4, 3)]]
         chosen = _Images(images.name, images.images[steadiest])
         return select_test_vectors(
             Reference(chosen, self.reference.output, probabilities[steadiest])
         )
 
-    def _metadata(self, form: Format, plan: Plan) -> ModelMetadata:
+    def _metadata(self, form: Format, config: QuantizationConfig) -> ModelMetadata:
         source = self.source
         spec = source.spec
         if form.precision == "int8":
@@ -350,16 +323,16 @@ class _Job:
             input=spec,
             output=self.reference.output,
             provenance=source.provenance,
-            quantization=self._quantization(form, plan) if form.calibrated else None,
+            quantization=self._quantization(form, config) if form.calibrated else None,
         )
 
-    def _quantization(self, form: Format, plan: Plan) -> Quantization:
+    def _quantization(self, form: Format, config: QuantizationConfig) -> Quantization:
         return Quantization(
             scheme=_SCHEMES[form].format(bits=WEIGHT_BITS[self.target]),
-            calibration=plan.calibration,
+            calibration=config.calibration,
             split=self.calibration.split,
             size=len(self.calibration.images),
             seed=self.calibration.seed,
             digest=calibration_digest(self.calibration.images),
-            excluded_layers=plan.excluded_layers,
+            excluded_layers=config.excluded_layers,
         )

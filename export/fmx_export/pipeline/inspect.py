@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fmx_export.common.graph import Graph, read_graph
+from fmx_export.common.graph import Graph
+from fmx_export.pipeline.read_graph import read_graph
 from fmx_runtime.errors import ModelFileError
+from fmx_runtime.model_file.checksum import check_model
 from fmx_runtime.model_file.container import read_metadata, read_model
 from fmx_runtime.model_file.metadata import METADATA_KEY, ModelMetadata
 
@@ -79,7 +81,9 @@ def _judge(content: bytes) -> tuple[Verdict, str | None, ModelMetadata | None]:
     except ModelFileError as error:
         return "metadata unreadable", str(error), None
     try:
-        metadata.check_model(content)
+        check_model(
+            content, model_sha256=metadata.model_sha256, model_bytes=metadata.model_bytes
+        )
     except ModelFileError as error:
         return "damaged", str(error), metadata
     return "whole", None, metadata

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_runtime.classifier import Classifier, softmax
+from fmx_export.source.reference import check_finite
+from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError
-from fmx_runtime.images.preprocess import to_tensor
 from fmx_runtime.model_file import test_vectors
 from fmx_runtime.model_file.metadata import Accuracy
 
@@ -18,16 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_runtime.model_file.metadata import InputSpec
+    from fmx_export.source.reference import Reference
 
-__all__ = [
-    "Reference",
-    "ValidationImages",
-    "measure",
-    "predict_reference",
-    "select_test_vectors",
-    "verify_metadata",
-]
+__all__ = ["measure", "select_test_vectors", "verify_metadata"]
 
 _TELLING, _TELLING_BYTES = 3, 100_000
 _UNDECIDED = 0.6
@@ -36,54 +28,6 @@ _UNDECIDED = 0.6
 MAX_FLOAT_DIFFERENCE = 1e-4
 """Largest difference of a probability between Keras and a float file, which computes the same in
 another order."""
-
-
-class ValidationImages(Protocol):
-    """Images at the network's size with their labels; `fmx_training.Dataset` is one."""
-
-    @property
-    def name(self) -> str:
-        """Data set and split."""
-
-    @property
-    def images(self) -> NDArray[np.uint8]:
-        """uint8 ``(n, height, width, channels)``."""
-
-    @property
-    def labels(self) -> NDArray[np.int64] | None:
-        """int64 ``(n,)``; None where nobody knows what is on the images."""
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What the Keras model answers to held-out images.
-
-    Attributes:
-        images: that were asked.
-        output: what the model's own output means.
-        probabilities: float32 ``(n, classes)``.
-    """
-
-    images: ValidationImages
-    output: Literal["probabilities", "logits"]
-    probabilities: NDArray[np.float32]
-
-
-def predict_reference(model: Any, spec: InputSpec, images: ValidationImages) -> Reference:
-    """Run the Keras model over the images, through the preprocessing of the device.
-
-    Whether the model gives probabilities or logits is read off its answers: probabilities are
-    those that are all between 0 and 1 and sum to 1.
-
-    Raises:
-        ExportError: it answers NaN or infinity.
-    """
-    answers = model.predict(to_tensor(images.images, spec), batch_size=256, verbose=0)
-    _refuse_no_numbers("the Keras model", answers, images)
-    sums_to_one = np.allclose(answers.sum(axis=1), 1, atol=1e-3)
-    if sums_to_one and answers.min() >= 0:
-        return Reference(images, "probabilities", answers)
-    return Reference(images, "logits", softmax(answers))
 
 
 def measure(path: Path, reference: Reference) -> Accuracy:
@@ -96,7 +40,7 @@ def measure(path: Path, reference: Reference) -> Accuracy:
     classifier = Classifier(path)
     images, expected = reference.images, reference.probabilities
     answers = classifier.predict(images.images)
-    _refuse_no_numbers(path.name, answers, images)
+    check_finite(path.name, answers, images)
     difference = float(np.abs(answers - expected).max())
     if classifier.metadata.precision == "float32" and difference > MAX_FLOAT_DIFFERENCE:
         raise ExportError(
@@ -145,15 +89,6 @@ def verify_metadata(path: Path) -> None:
     pixels, expected = test_vectors.decode(metadata.test_vectors, metadata.input.shape)
     if not np.array_equal(classifier.predict(pixels), expected):
         raise ExportError(f"{path.name}: answers its test vectors otherwise when it is reopened")
-
-
-def _refuse_no_numbers(who: str, answers: NDArray[np.float32], images: ValidationImages) -> None:
-    broken = np.count_nonzero(~np.isfinite(answers).all(axis=1))
-    if broken:
-        raise ExportError(
-            f"{who} answers NaN or infinity to {broken:,} of {len(answers):,} images of "
-            f"{images.name}; not published"
-        )
 
 
 def _fraction(hits: NDArray[np.bool_]) -> float:

@@ -10,14 +10,14 @@ import keras
 import numpy as np
 
 from fmx_export.common.errors import InputRangeError
-from fmx_export.pipeline.verify import predict_reference
+from fmx_export.source.reference import predict_reference
 from fmx_runtime.model_file.external_model import INPUT_RANGES, InputRange
 from fmx_runtime.model_file.metadata import InputSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_export.pipeline.verify import ValidationImages
+    from fmx_export.source.reference import ValidationImages
 
 __all__ = [
     "INPUT_RANGES",

@@ -22,7 +22,7 @@ _HAND_ON = (*_CONVERSIONS, "CAST", "DENSIFY", "EXPAND_DIMS", "RESHAPE", "SQUEEZE
 
 
 def read_tflite(content: bytes) -> Graph:
-    """See `fmx_export.common.graph.read_graph`; damaged files raise what the parser raises."""
+    """See `fmx_export.pipeline.read_graph`; damaged files raise what the parser raises."""
     model = flatbuffer_utils.read_model_from_bytearray(content)
     main = model.subgraphs[0]
     tensors = [_tensor(tensor) for tensor in main.tensors]

@@ -81,7 +81,7 @@ def _layers(converter: Any, inputs: Iterable[NDArray[np.float32]]) -> tuple[Laye
             operator=operator,
             snr_db=noise,
             weight_snr_db=None,
-            keep_in_float=with_consumers(layer, readers, pass_through_ops),
+            exclude=with_consumers(layer, readers, pass_through_ops),
         )
         for layer, (operator, noise) in measured.items()
     )

@@ -10,22 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fmx_export.common.calibration import CalibrationError, calibration_digest, check_sample
+from fmx_export.common.calibration import (
+    CalibrationError,
+    calibration_digest,
+    check_calibration_images,
+)
 from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 IMAGES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=4, max_dims=4, max_side=5))
 
 
-def test_real_images_fit(source: Source, few: Splits) -> None:
+def test_real_images_fit(source: SourceModel, few: Splits) -> None:
     """Images as the network takes them pass, however few and however dark."""
-    check_sample(few.train.images[:100], source.spec)
-    check_sample(np.zeros((1, 28, 28, 1), np.uint8), source.spec)
+    check_calibration_images(few.train.images[:100], source.spec)
+    check_calibration_images(np.zeros((1, 28, 28, 1), np.uint8), source.spec)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +43,10 @@ def test_real_images_fit(source: Source, few: Splits) -> None:
         np.zeros((0, 28, 28, 1), np.uint8),
     ],
 )
-def test_what_does_not_fit_is_refused(sample: NDArray[np.uint8], source: Source) -> None:
+def test_what_does_not_fit_is_refused(sample: NDArray[np.uint8], source: SourceModel) -> None:
     """Another dtype, another shape, or no images give one line with what is asked and given."""
     with pytest.raises(CalibrationError) as caught:
-        check_sample(sample, source.spec)
+        check_calibration_images(sample, source.spec)
     assert isinstance(caught.value, DataError)
     assert str(caught.value) == (
         "calibration images must be uint8 (n, 28, 28, 1), at least one. "

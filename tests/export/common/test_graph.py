@@ -17,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from fmx_export.common.graph import Affine, Graph, read_graph
-from fmx_export.common.quantization_config import Plan
+from fmx_export.common.graph import Affine, Graph
+from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.onnx.convert import export_onnx, serialize
 from fmx_export.onnx.quantize import calibrate_onnx, fuse, quantize_onnx, take_raw_pixels
-from fmx_export.pipeline.quantizers import TFLiteQuantizer
+from fmx_export.pipeline.read_graph import read_graph
 from fmx_export.tflite.convert import export_tflite
+from fmx_export.tflite.quantizer import TFLiteQuantizer
 from fmx_runtime.errors import ModelFileError
 from fmx_runtime.images.preprocess import to_tensor
 from fmx_runtime.support import json_codec
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_runtime.model_file.metadata import InputSpec
     from fmx_training.data.dataset import Splits
 
@@ -53,12 +54,12 @@ def floats(form: str, model: Any, spec: InputSpec) -> bytes:
 
 def integers(form: str, model: Any, spec: InputSpec, sample: NDArray[np.uint8]) -> bytes:
     """The int8 file's model, the first convolution as Keras has it."""
-    plan = Plan()
+    config = QuantizationConfig()
     if form == "tflite":
-        return TFLiteQuantizer(model, floats(form, model, spec), spec, sample).quantize(plan)
+        return TFLiteQuantizer(model, floats(form, model, spec), spec, sample).quantize(config)
     fused = fuse(export_onnx(model, spec=spec))
-    ranges = calibrate_onnx(fused, spec=spec, calibration=sample, plan=plan)
-    quantized = quantize_onnx(fused, spec=spec, ranges=ranges, plan=plan, target="arm64")
+    ranges = calibrate_onnx(fused, spec=spec, calibration=sample, config=config)
+    quantized = quantize_onnx(fused, spec=spec, ranges=ranges, config=config, target="arm64")
     return serialize(take_raw_pixels(quantized, spec))
 
 
@@ -75,7 +76,7 @@ class Sample(CalibrationDataReader):  # type: ignore[misc]
 
 
 @pytest.fixture(scope="session")
-def distinct(case: Source) -> Any:
+def distinct(case: SourceModel) -> Any:
     """The case's network with weights that all differ: converters store equal ones only once."""
     model = keras.models.clone_model(case.model)
     rng = np.random.default_rng(0)
@@ -104,7 +105,7 @@ def _multiply_accumulates(model: Any) -> int:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_float_files_cost_what_keras_counts(form: str, case: Source, distinct: Any) -> None:
+def test_float_files_cost_what_keras_counts(form: str, case: SourceModel, distinct: Any) -> None:
     """Of every kind of layer, parameters and multiply-accumulates are those of the Keras layers."""
     graph = read_graph(floats(form, distinct, case.spec))
     totals = graph.totals
@@ -119,7 +120,7 @@ def test_float_files_cost_what_keras_counts(form: str, case: Source, distinct: A
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_int8_files_cost_what_keras_counts(
-    form: str, case: Source, distinct: Any, sample: NDArray[np.uint8]
+    form: str, case: SourceModel, distinct: Any, sample: NDArray[np.uint8]
 ) -> None:
     """Quantized, with or without operators that dequantize before, weights count the same."""
     graph = read_graph(integers(form, distinct, case.spec, sample))
@@ -131,7 +132,7 @@ def test_int8_files_cost_what_keras_counts(
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_real_files(file: str, exported: Path, source: Source) -> None:
+def test_the_real_files(file: str, exported: Path, source: SourceModel) -> None:
     """What was exported and carries metadata has the trained network's parameters, in its layers."""
     content = (exported / file).read_bytes()
     graph = read_graph(content)
@@ -199,7 +200,7 @@ def test_what_is_left_in_float(exported: Path) -> None:
 
 
 def test_operators_that_are_quantized_themselves(
-    exported: Path, source: Source, few: Splits, tmp_path: Path
+    exported: Path, source: SourceModel, few: Splits, tmp_path: Path
 ) -> None:
     """Operators that only onnxruntime knows cost what their twins cost."""
     quantize_static(

@@ -76,7 +76,7 @@ def test_worst_first() -> None:
             operator="Conv",
             snr_db=noise,
             weight_snr_db=None,
-            keep_in_float=(name,),
+            exclude=(name,),
         )
         for name, noise in (("a", 40.0), ("b", 3.0), ("c", 40.0), ("d", EXACT_DB))
     ]

@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fmx_export.common.graph import read_graph
+from fmx_export.common.calibration import CalibrationSet
 from fmx_export.common.layer_errors import sort_by_error
 from fmx_export.common.quantization_config import METHODS
 from fmx_export.onnx.convert import export_onnx
+from fmx_export.onnx.quantizer import OnnxQuantizer
 from fmx_export.pipeline import export
 from fmx_export.pipeline.accuracy_control import MAX_ACCURACY_DROP, drop
 from fmx_export.pipeline.formats import FLOAT32, INT8, Format
 from fmx_export.pipeline.manifest import Manifest
-from fmx_export.pipeline.quantizers import OnnxQuantizer, TFLiteQuantizer
+from fmx_export.pipeline.read_graph import read_graph
 from fmx_export.tflite.convert import export_tflite
+from fmx_export.tflite.quantizer import TFLiteQuantizer
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.model_file.metadata import Accuracy
 
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmx_export.common.graph import Operator
-    from fmx_export.pipeline.export import Source
+    from fmx_export.common.quantizer import Quantizer
     from fmx_export.pipeline.manifest import Attempt, ExportedFile, Refused
-    from fmx_export.pipeline.quantizers import Quantizer
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 ALL_IS_TOO_MUCH = -1.0
@@ -49,16 +51,16 @@ class Unlabeled:
 
 
 @pytest.fixture(scope="session")
-def sample(few: Splits) -> export.Calibration:
+def sample(few: Splits) -> CalibrationSet:
     """100 real training images."""
-    return export.Calibration(few.train.images[:100], few.train.name, 0)
+    return CalibrationSet(few.train.images[:100], few.train.name, 0)
 
 
 @pytest.fixture(scope="session")
 def folder(
-    badly_scaled: Source,
+    badly_scaled: SourceModel,
     few: Splits,
-    sample: export.Calibration,
+    sample: CalibrationSet,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """An export of the network that int8 spoils."""
@@ -77,9 +79,9 @@ def folder(
 @pytest.fixture(scope="session")
 def refused(
     folder: Path,
-    badly_scaled: Source,
+    badly_scaled: SourceModel,
     few: Splits,
-    sample: export.Calibration,
+    sample: CalibrationSet,
 ) -> tuple[Path, list[str]]:
     """That folder after another export into it, in which no int8 file was good enough; the steps.
 
@@ -109,7 +111,7 @@ def form(request: pytest.FixtureRequest) -> Format:
     return form
 
 
-def quantizer(form: Format, source: Source, images: NDArray[np.uint8]) -> Quantizer:
+def quantizer(form: Format, source: SourceModel, images: NDArray[np.uint8]) -> Quantizer:
     """As an export makes it."""
     model, spec = source.model, source.spec
     if form is Format.TFLITE_INT8:
@@ -141,11 +143,11 @@ def multiplying(path: Path) -> tuple[Operator, ...]:
     return tuple(node for node in operators if node.multiply_accumulates)
 
 
-def expected_layers(form: Format, source: Source, images: NDArray[np.uint8]) -> list[set[str]]:
+def expected_layers(form: Format, source: SourceModel, images: NDArray[np.uint8]) -> list[set[str]]:
     """The one, two, four and eight worst layers, with those that have to follow them."""
     worst = sort_by_error(quantizer(form, source, images).layer_errors())
     return [
-        {layer for error in worst[:count] for layer in error.keep_in_float}
+        {layer for error in worst[:count] for layer in error.exclude}
         for count in (1, 2, 4, 8)
     ]
 
@@ -168,7 +170,7 @@ def test_plain_int8_would_lose_it(form: Format, folder: Path) -> None:
 
 
 def test_the_gate_finds_what_to_keep_in_float(
-    form: Format, folder: Path, badly_scaled: Source, sample: export.Calibration
+    form: Format, folder: Path, badly_scaled: SourceModel, sample: CalibrationSet
 ) -> None:
     """After all calibrations the worst layers are kept in float, and the file keeps the limit."""
     file = published(folder, form)
@@ -182,7 +184,7 @@ def test_the_gate_finds_what_to_keep_in_float(
 
 
 def test_the_file_is_what_the_manifest_says(
-    form: Format, folder: Path, few: Splits, badly_scaled: Source
+    form: Format, folder: Path, few: Splits, badly_scaled: SourceModel
 ) -> None:
     """Exactly those layers compute in float, its metadata says so, and its accuracy is counted."""
     file = published(folder, form)
@@ -243,7 +245,7 @@ def test_never_all_in_float(form: Format, refused: tuple[Path, list[str]]) -> No
 
 
 def test_one_two_four_eight_layers(
-    source: Source, few: Splits, sample: export.Calibration, tmp_path: Path
+    source: SourceModel, few: Splits, sample: CalibrationSet, tmp_path: Path
 ) -> None:
     """A deep network gets its one, two, four, eight worst layers in float, and no more.
 
@@ -278,7 +280,7 @@ def test_one_two_four_eight_layers(
 
 @pytest.mark.parametrize("good_enough", [True, False])
 def test_images_without_labels(
-    good_enough: bool, source: Source, few: Splits, sample: export.Calibration, tmp_path: Path
+    good_enough: bool, source: SourceModel, few: Splits, sample: CalibrationSet, tmp_path: Path
 ) -> None:
     """The real small model passes by its agreement with Keras, just so, or not at all."""
     images = Unlabeled("my images", few.validation.images)
@@ -303,7 +305,7 @@ def test_images_without_labels(
 
 
 def test_layers_that_cannot_be_compared(
-    source: Source, few: Splits, sample: export.Calibration, tmp_path: Path
+    source: SourceModel, few: Splits, sample: CalibrationSet, tmp_path: Path
 ) -> None:
     """Where there is no layer to keep in float, the manifest still tells what was tried."""
     model = keras.Sequential(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fmx_export.common.calibration import calibration_digest
+from fmx_export.common.calibration import CalibrationSet, calibration_digest
 from fmx_export.pipeline import export as exporter
 from fmx_export.pipeline.formats import FLOAT32, INT8, Format
-from fmx_export.pipeline.verify import Reference, select_test_vectors
-from fmx_export.tflite.quantize import kernel_difference
+from fmx_export.pipeline.verify import select_test_vectors
+from fmx_export.source.reference import Reference
+from fmx_export.tflite.kernels import kernel_difference
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError, OutputError
 from fmx_runtime.images.preprocess import to_tensor
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fmx_export.pipeline.export import Source
     from fmx_export.pipeline.manifest import Manifest
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 NAMES = [
@@ -48,13 +49,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def export(source: Source, few: Splits, tmp_path: Path) -> Callable[..., Manifest]:
+def export(source: SourceModel, few: Splits, tmp_path: Path) -> Callable[..., Manifest]:
     """Exports the real small model; what is given by name is changed."""
 
     def export(**changes: Any) -> Manifest:
         options = {
             "formats": (*FLOAT32, *INT8),
-            "calibration": exporter.Calibration(few.train.images[:100], few.train.name, 0),
+            "calibration": CalibrationSet(few.train.images[:100], few.train.name, 0),
             "held_out": few.validation,
             "folder": tmp_path / "made" / "export",
             "progress": lambda _: None,
@@ -66,7 +67,7 @@ def export(source: Source, few: Splits, tmp_path: Path) -> Callable[..., Manifes
 
 
 @pytest.fixture
-def pixels_above_zero(source: Source) -> Source:
+def pixels_above_zero(source: SourceModel) -> SourceModel:
     """A network to which no byte means 0, which int8 needs."""
     spec = dataclasses.replace(source.spec, scale=0.5 / 255, offset=0.5)
     return dataclasses.replace(source, spec=spec)
@@ -84,7 +85,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_the_manifest_tells_of_each_file(exported: Path, source: Source) -> None:
+def test_the_manifest_tells_of_each_file(exported: Path, source: SourceModel) -> None:
     """manifest.json names exactly the files that are there, with size, SHA-256 and accuracy."""
     manifest = json.loads((exported / "manifest.json").read_text("utf-8"))
     assert sorted(files(exported)) == sorted([*NAMES, "manifest.json"])
@@ -101,7 +102,7 @@ def test_the_manifest_tells_of_each_file(exported: Path, source: Source) -> None
     assert manifest["provenance"] == dataclasses.asdict(source.provenance)
 
 
-def test_the_keras_model_is_found_from_the_manifest(exported: Path, source: Source) -> None:
+def test_the_keras_model_is_found_from_the_manifest(exported: Path, source: SourceModel) -> None:
     """The path in the manifest is relative to it, and leads to the model."""
     stated = json.loads((exported / "manifest.json").read_text("utf-8"))["keras_model"]
     assert not stated.startswith("/")
@@ -109,7 +110,7 @@ def test_the_keras_model_is_found_from_the_manifest(exported: Path, source: Sour
 
 
 def test_also_through_a_link(
-    export: Callable[..., Manifest], source: Source, tmp_path: Path
+    export: Callable[..., Manifest], source: SourceModel, tmp_path: Path
 ) -> None:
     """Where the folder is a symbolic link to elsewhere, the path leads from there."""
     (tmp_path / "far/away").mkdir(parents=True)
@@ -120,7 +121,7 @@ def test_also_through_a_link(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_metadata(name: str, exported: Path, source: Source, few: Splits) -> None:
+def test_metadata(name: str, exported: Path, source: SourceModel, few: Splits) -> None:
     """Each file says what it takes, what it means, how it was calibrated, and where it is from."""
     metadata = Classifier(exported / name).metadata
     whole_number = metadata.precision == "int8"
@@ -137,7 +138,7 @@ def test_metadata(name: str, exported: Path, source: Source, few: Splits) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_accuracy_is_kept(name: str, exported: Path, source: Source, splits: Splits) -> None:
+def test_accuracy_is_kept(name: str, exported: Path, source: SourceModel, splits: Splits) -> None:
     """On 5,000 images float files agree with Keras, int8 files lose at most 0.3 points."""
     images = splits.validation
     classifier = Classifier(exported / name)
@@ -160,7 +161,7 @@ def test_accuracy_is_kept(name: str, exported: Path, source: Source, splits: Spl
 def test_test_vectors_images_are_steady(  # noqa: PLR0917 (fixtures)
     exported: Path,
     export: Callable[..., Manifest],
-    source: Source,
+    source: SourceModel,
     splits: Splits,
     few: Splits,
     tmp_path: Path,
@@ -184,7 +185,7 @@ def test_test_vectors_images_are_steady(  # noqa: PLR0917 (fixtures)
 
     export(
         formats=(Format.TFLITE_INT8,),
-        calibration=exporter.Calibration(few.train.images[:200], few.train.name, 0),
+        calibration=CalibrationSet(few.train.images[:200], few.train.name, 0),
         held_out=held_out,
         folder=tmp_path,
         max_accuracy_drop=1,
@@ -213,7 +214,7 @@ def test_few_held_out_images(
 
 @pytest.fixture(scope="session")
 def twice(
-    source: Source, few: Splits, tmp_path_factory: pytest.TempPathFactory
+    source: SourceModel, few: Splits, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[tuple[Manifest, dict[str, bytes]], ...]:
     """All formats with their reports, exported twice into one folder: manifests and files."""
     folder = tmp_path_factory.mktemp("twice")
@@ -222,7 +223,7 @@ def twice(
             exporter.export(
                 source,
                 formats=tuple(Format),
-                calibration=exporter.Calibration(few.train.images[:100], few.train.name, 0),
+                calibration=CalibrationSet(few.train.images[:100], few.train.name, 0),
                 held_out=few.validation,
                 folder=folder,
                 progress=lambda _: None,
@@ -298,7 +299,7 @@ def test_progress_names_each_step(export: Callable[..., Manifest]) -> None:
 
 @pytest.mark.parametrize("debug", [False, True])
 def test_a_network_that_cannot_be_int8(
-    debug: bool, export: Callable[..., Manifest], pixels_above_zero: Source, tmp_path: Path
+    debug: bool, export: Callable[..., Manifest], pixels_above_zero: SourceModel, tmp_path: Path
 ) -> None:
     """Files that cannot be made are left out with the reason, reports or not; others are there.
 
@@ -310,7 +311,7 @@ def test_a_network_that_cannot_be_int8(
     assert [file.file for file in manifest.files] == NAMES[:2]
     assert [refused.file for refused in manifest.refused] == NAMES[2:]
     for refused in manifest.refused:
-        assert "zero lies outside of what pixels mean" in refused.reason
+        assert "needs an input range that includes zero" in refused.reason
         assert refused.attempts == ()
     assert not any("onnx" in name for name in manifest.reports)
     assert sorted(files(folder)) == sorted([*manifest.names, "manifest.json"])
@@ -320,7 +321,7 @@ def test_a_network_that_cannot_be_int8(
 def test_a_float_file_fails(
     earlier: bool,
     export: Callable[..., Manifest],
-    source: Source,
+    source: SourceModel,
     unconvertible: Any,
     tmp_path: Path,
 ) -> None:
@@ -347,7 +348,7 @@ def test_a_float_file_fails(
 
 
 def test_other_labels_or_another_input(
-    export: Callable[..., Manifest], source: Source, tmp_path: Path
+    export: Callable[..., Manifest], source: SourceModel, tmp_path: Path
 ) -> None:
     """Labels or an image size that the model does not have are refused before any work."""
     three = dataclasses.replace(source, labels=("a", "b", "c"))

@@ -153,7 +153,7 @@ def test_a_graph_that_is_cut_off(kept: float, file: Path) -> None:
     """A file of which only a part arrived is named, with what to do."""
     content = file.read_bytes()
     file.write_bytes(content[: int(kept * len(content))])
-    with pytest.raises(ModelFileError, match=r"is damaged, its graph .*; copy the file anew, or"):
+    with pytest.raises(ModelFileError, match=r"is damaged, its graph .*; copy the file again, or"):
         inspect_file(file)
 
 

@@ -27,7 +27,7 @@ def layer(name: str, noise: float, weights: float | None = None) -> LayerError:
         operator="CONV_2D",
         snr_db=noise,
         weight_snr_db=weights,
-        keep_in_float=(name,),
+        exclude=(name,),
     )
 
 

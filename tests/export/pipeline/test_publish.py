@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from fmx_export.common.calibration import CalibrationSet
 from fmx_export.pipeline import export
 from fmx_export.pipeline.formats import FLOAT32, INT8
 from fmx_export.pipeline.manifest import MANIFEST, Manifest
@@ -27,7 +28,7 @@ from fmx_export.pipeline.publish import finish_publishing, publishing
 from fmx_runtime.errors import OutputError
 
 if TYPE_CHECKING:
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 NOTES = "notes.txt"
@@ -51,7 +52,7 @@ names = tuple(map(str, range(10)))
 
 def export(folder):
     export.export(
-        export.Source(
+        SourceModel(
             model=keras.models.load_model(path, compile=False),
             path=path,
             name="later",
@@ -65,7 +66,7 @@ def export(folder):
             ),
         ),
         formats=(*FLOAT32, *INT8),
-        calibration=export.Calibration(images[:20], "", 0),
+        calibration=CalibrationSet(images[:20], "", 0),
         held_out=Dataset("", images, labels, names),
         folder=folder,
         progress=lambda _: None,
@@ -119,13 +120,13 @@ class Exporter:
 
 
 @pytest.fixture(scope="session")
-def earlier(source: Source, few: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def earlier(source: SourceModel, few: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real export with reports, of a model of another name, and a file of the user's beside."""
     folder = tmp_path_factory.mktemp("earlier")
     export.export(
         dataclasses.replace(source, name="earlier"),
         formats=(*FLOAT32, *INT8),
-        calibration=export.Calibration(few.train.images[:20], few.train.name, 0),
+        calibration=CalibrationSet(few.train.images[:20], few.train.name, 0),
         held_out=few.validation,
         folder=folder,
         progress=lambda _: None,

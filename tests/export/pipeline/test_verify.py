@@ -13,7 +13,8 @@ from keras import layers
 
 from fmx_export.onnx.convert import export_onnx, serialize
 from fmx_export.pipeline.metadata_writer import embed
-from fmx_export.pipeline.verify import Reference, measure, predict_reference, verify_metadata
+from fmx_export.pipeline.verify import measure, verify_metadata
+from fmx_export.source.reference import Reference, predict_reference
 from fmx_export.tflite.convert import export_tflite
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError, ModelFileError
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_runtime.model_file.metadata import InputSpec, ModelMetadata
     from fmx_training.data.dataset import Splits
 
@@ -37,7 +38,7 @@ FORMS: dict[str, Callable[[Any, InputSpec], bytes]] = {
 
 
 @pytest.fixture(scope="session")
-def reference(source: Source, few: Splits) -> Reference:
+def reference(source: SourceModel, few: Splits) -> Reference:
     """What the real small model says to 500 images."""
     return predict_reference(source.model, source.spec, few.validation)
 
@@ -68,14 +69,14 @@ def changed(model: Any, layer: int, change: Any) -> Any:
     return copy
 
 
-def test_probabilities_are_known_by_their_sum(reference: Reference, source: Source) -> None:
+def test_probabilities_are_known_by_their_sum(reference: Reference, source: SourceModel) -> None:
     """A softmax at the end is recognized, and its answers are what Keras' predict gives."""
     tensor = to_tensor(reference.images.images, source.spec)
     assert reference.output == "probabilities"
     assert np.array_equal(reference.probabilities, source.model.predict(tensor, 256, verbose=0))
 
 
-def test_logits_become_probabilities(source: Source, few: Splits) -> None:
+def test_logits_become_probabilities(source: SourceModel, few: Splits) -> None:
     """A model without softmax is recognized, and compared by its softmax."""
     inner = keras.Sequential([source.model, layers.Lambda(keras.ops.log)])
     answer = predict_reference(inner, source.spec, few.validation)
@@ -84,14 +85,14 @@ def test_logits_become_probabilities(source: Source, few: Splits) -> None:
     np.testing.assert_allclose(answer.probabilities, expected, atol=1e-6)
 
 
-def test_a_model_that_answers_nan_is_refused(source: Source, few: Splits) -> None:
+def test_a_model_that_answers_nan_is_refused(source: SourceModel, few: Splits) -> None:
     """A network with NaN in its weights is refused before anything is converted."""
 
     def spoil(weights: list[NDArray[np.float32]]) -> None:
         weights[0][0] = np.nan
 
     broken = changed(source.model, -1, spoil)
-    with pytest.raises(ExportError, match=r"Keras model answers NaN or infinity to 500 of 500"):
+    with pytest.raises(ExportError, match=r"Keras model returns NaN or infinity for 500 of 500"):
         predict_reference(broken, source.spec, few.validation)
 
 
@@ -115,7 +116,7 @@ def test_figures(form: str, precision: str, exported: Path, reference: Reference
 
 
 def test_other_weights_in_a_float_file(
-    form: str, source: Source, metadata: ModelMetadata, reference: Reference, tmp_path: Path
+    form: str, source: SourceModel, metadata: ModelMetadata, reference: Reference, tmp_path: Path
 ) -> None:
     """A sound float file of a slightly different network is refused with the difference."""
 
@@ -141,7 +142,7 @@ def test_a_smaller_file_may_differ(form: str, exported: Path, reference: Referen
 
 
 def test_a_file_that_answers_nan(
-    source: Source, metadata: ModelMetadata, reference: Reference, tmp_path: Path
+    source: SourceModel, metadata: ModelMetadata, reference: Reference, tmp_path: Path
 ) -> None:
     """NaN from a file is not a small difference: it is refused by name."""
 
@@ -151,7 +152,7 @@ def test_a_file_that_answers_nan(
     broken = changed(source.model, -1, spoil)
     path = tmp_path / "m.onnx"
     path.write_bytes(embed(FORMS["onnx"](broken, source.spec), metadata))
-    with pytest.raises(ExportError, match=r"m\.onnx answers NaN or infinity to 500 of 500"):
+    with pytest.raises(ExportError, match=r"m\.onnx returns NaN or infinity for 500 of 500"):
         measure(path, reference)
 
 

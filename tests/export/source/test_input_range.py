@@ -19,7 +19,7 @@ from fmx_runtime.images.preprocess import to_tensor
 from fmx_training.data.image_folder import Images
 
 if TYPE_CHECKING:
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 SIZE = (28, 28, 1)
@@ -89,7 +89,7 @@ def test_an_input_of_bytes() -> None:
     assert stated_range(keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))) == "0..255"
 
 
-def test_the_range_that_is_right_most_often(source: Source, few: Splits) -> None:
+def test_the_range_that_is_right_most_often(source: SourceModel, few: Splits) -> None:
     """The really trained network is right most often under the range that it was trained with."""
     hits = infer_input_range(source.model, source.path, few.train)
     assert next(iter(hits)) == "0..1"
@@ -99,7 +99,7 @@ def test_the_range_that_is_right_most_often(source: Source, few: Splits) -> None
     assert (chosen.shape, chosen.scale, chosen.offset) == (source.spec.shape, 1 / 255, 0)
 
 
-def test_of_equals_the_fitting_one(source: Source, few: Splits) -> None:
+def test_of_equals_the_fitting_one(source: SourceModel, few: Splits) -> None:
     """A range that is right a little more often by chance is not taken if the answers fit badly.
 
     The real network without its biases is right equally often whatever the scale; one bias makes
@@ -120,7 +120,7 @@ def test_of_equals_the_fitting_one(source: Source, few: Splits) -> None:
     assert next(iter(unequal)) == "0..1"
 
 
-def test_without_labels(source: Source, few: Splits) -> None:
+def test_without_labels(source: SourceModel, few: Splits) -> None:
     """Images that nobody labeled tell no range: the option that does is named."""
     unlabeled = Images("some", few.train.images[:10])
     with pytest.raises(

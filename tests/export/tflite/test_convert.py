@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fmx_export.common.graph import read_graph
+from fmx_export.pipeline.read_graph import read_graph
 from fmx_export.tflite.convert import export_tflite, quantizing_converter
 from fmx_runtime.errors import ExportError
 from fmx_runtime.images.preprocess import to_tensor
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
     Ask = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
 
 
-def test_floats_go_in_and_come_out(case: Source, tflite_floats: bytes) -> None:
+def test_floats_go_in_and_come_out(case: SourceModel, tflite_floats: bytes) -> None:
     """The file takes one float image and gives one float row, and nothing in it is quantized."""
     graph = read_graph(tflite_floats)
     assert [(x.dtype, x.shape) for x in graph.inputs] == [("float32", (1, *case.spec.shape))]
@@ -39,7 +39,7 @@ def test_only_built_in_operators(tflite_floats: bytes) -> None:
 
 
 def test_answers_as_keras(
-    case: Source,
+    case: SourceModel,
     tflite_floats: bytes,
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
@@ -51,12 +51,12 @@ def test_answers_as_keras(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
-def test_the_same_model_gives_the_same_bytes(case: Source, tflite_floats: bytes) -> None:
+def test_the_same_model_gives_the_same_bytes(case: SourceModel, tflite_floats: bytes) -> None:
     """Converting again, in the same process, gives the very same file."""
     assert export_tflite(case.model, spec=case.spec) == tflite_floats
 
 
-def test_the_debuggers_converter_quantizes(source: Source, few: Splits, ask_tflite: Ask) -> None:
+def test_the_debuggers_converter_quantizes(source: SourceModel, few: Splits, ask_tflite: Ask) -> None:
     """TensorFlow's own way gives int8 operators only, and answers nearly as Keras."""
     converter = quantizing_converter(source.model, source.spec, few.train.images[:100])
     content = converter.convert()
@@ -69,7 +69,7 @@ def test_the_debuggers_converter_quantizes(source: Source, few: Splits, ask_tfli
     assert error < 0.1 * expected.std(axis=0).mean()
 
 
-def test_what_cannot_be_converted_is_said(unconvertible: Any, source: Source) -> None:
+def test_what_cannot_be_converted_is_said(unconvertible: Any, source: SourceModel) -> None:
     """A network with Python code inside gives one line with the precision and the reason."""
     with pytest.raises(ExportError, match=r"cannot convert to float32 TFLite: .*PyFunc") as caught:
         export_tflite(unconvertible, spec=source.spec)

@@ -9,13 +9,14 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from fmx_export.common.layer_errors import sort_by_error
-from fmx_export.common.quantization_config import Plan
+from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.onnx.convert import export_onnx
 from fmx_export.onnx.layer_errors import onnx_layer_errors
 from fmx_export.onnx.quantize import calibrate_onnx, prepare_onnx, quantize_onnx
 from fmx_export.tflite.convert import export_tflite, quantizing_converter
 from fmx_export.tflite.layer_errors import tflite_layer_errors
-from fmx_export.tflite.quantize import calibrate_tflite, quantize_tflite
+from fmx_export.tflite.calibrate import calibrate_tflite
+from fmx_export.tflite.quantize import quantize_tflite
 from fmx_runtime.errors import ExportError
 from fmx_runtime.images.preprocess import to_tensor
 
@@ -23,29 +24,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmx_export.common.layer_errors import LayerError
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
 WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
-def inputs_of(source: Source, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+def inputs_of(source: SourceModel, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """The images as the network takes them, one by one."""
     return list(to_tensor(images[:, np.newaxis], source.spec))
 
 
-def measured(source: Source, sample: NDArray[np.uint8], count: int) -> tuple[LayerError, ...]:
+def measured(source: SourceModel, sample: NDArray[np.uint8], count: int) -> tuple[LayerError, ...]:
     """What the layers lose on so many images of the sample, calibrated with all of it."""
     converter = quantizing_converter(source.model, source.spec, sample)
     return tflite_layer_errors(converter, inputs_of(source, sample[:count]))
 
 
-def quantized(source: Source, images: NDArray[np.uint8], excluded: tuple[str, ...] = ()) -> bytes:
+def quantized(source: SourceModel, images: NDArray[np.uint8], excluded: tuple[str, ...] = ()) -> bytes:
     """The network quantized with min-max ranges, but for the layers that are to stay in float."""
-    plan = Plan(excluded_layers=excluded)
+    config = QuantizationConfig(excluded_layers=excluded)
     content = export_tflite(source.model, spec=source.spec)
-    ranges = calibrate_tflite(content, spec=source.spec, calibration=images, plan=plan)
-    return quantize_tflite(content, ranges=ranges, plan=plan)
+    ranges = calibrate_tflite(content, spec=source.spec, calibration=images, config=config)
+    return quantize_tflite(content, ranges=ranges, config=config)
 
 
 def accuracy(content: bytes, splits: Splits) -> float:
@@ -62,7 +63,7 @@ def accuracy(content: bytes, splits: Splits) -> float:
 
 
 @pytest.fixture(scope="session")
-def errors(badly_scaled: Source, few: Splits) -> tuple[LayerError, ...]:
+def errors(badly_scaled: SourceModel, few: Splits) -> tuple[LayerError, ...]:
     """What the badly scaled network's layers lose, on 40 images."""
     return measured(badly_scaled, few.train.images[:200], 40)
 
@@ -73,33 +74,33 @@ def test_the_guilty_layer_is_the_worst(errors: tuple[LayerError, ...]) -> None:
     assert "/wide" in worst.tensor
     assert worst.operator == "CONV_2D"
     reader = next(error for error in others if "/undone" in error.tensor)
-    assert worst.keep_in_float == (worst.layer, reader.layer)
+    assert worst.exclude == (worst.layer, reader.layer)
     assert worst.snr_db < 5
     assert min(error.snr_db for error in others) > worst.snr_db + 5
 
 
 def test_the_ranking_restores_the_accuracy(
-    errors: tuple[LayerError, ...], badly_scaled: Source, splits: Splits, few: Splits
+    errors: tuple[LayerError, ...], badly_scaled: SourceModel, splits: Splits, few: Splits
 ) -> None:
     """int8 loses more than 5 points, and all but 0.5 come back with the worst layer in float."""
     inputs = to_tensor(splits.validation.images[:2000], badly_scaled.spec)
     answers = badly_scaled.model.predict(inputs, batch_size=256, verbose=0).argmax(axis=1)
     right = float(np.mean(answers == splits.validation.labels[:2000]))
     images = few.train.images[:200]
-    mended = quantized(badly_scaled, images, sort_by_error(errors)[0].keep_in_float)
+    mended = quantized(badly_scaled, images, sort_by_error(errors)[0].exclude)
     assert right > 0.7
     assert right - accuracy(quantized(badly_scaled, images), splits) > 0.05
     assert right - accuracy(mended, splits) <= 0.005
 
 
-def test_every_layer_with_weights(case: Source, sample: NDArray[np.uint8]) -> None:
+def test_every_layer_with_weights(case: SourceModel, sample: NDArray[np.uint8]) -> None:
     """Each layer is told of by its name in the float file, and no healthy one seems ill."""
     found = measured(case, sample, 20)
     interpreter = Interpreter(model_content=export_tflite(case.model, spec=case.spec))
     names = {detail["name"] for detail in interpreter.get_tensor_details()}
     told = [error.layer for error in found]
     assert len(set(told)) == len(told)
-    assert {name for error in found for name in error.keep_in_float} <= names
+    assert {name for error in found for name in error.exclude} <= names
     weighted = [error for error in found if error.operator in WEIGHTED]
     kernels = [weights for weights in case.model.get_weights() if weights.ndim > 1]
     assert len(weighted) == len(kernels)
@@ -107,13 +108,13 @@ def test_every_layer_with_weights(case: Source, sample: NDArray[np.uint8]) -> No
 
 
 def test_both_formats_agree(
-    errors: tuple[LayerError, ...], badly_scaled: Source, few: Splits
+    errors: tuple[LayerError, ...], badly_scaled: SourceModel, few: Splits
 ) -> None:
     """TensorFlow's tools and onnxruntime's, which share no code, find the same to 1.5 dB."""
-    source, images, plan = badly_scaled, few.train.images[:200], Plan()
+    source, images, config = badly_scaled, few.train.images[:200], QuantizationConfig()
     model = prepare_onnx(export_onnx(source.model, spec=source.spec))
-    ranges = calibrate_onnx(model, spec=source.spec, calibration=images, plan=plan)
-    integers = quantize_onnx(model, spec=source.spec, ranges=ranges, plan=plan, target="arm64")
+    ranges = calibrate_onnx(model, spec=source.spec, calibration=images, config=config)
+    integers = quantize_onnx(model, spec=source.spec, ranges=ranges, config=config, target="arm64")
     others = onnx_layer_errors(model, integers, inputs_of(source, images[:40]))
     by_name = {error.tensor.removesuffix(":0"): error.snr_db for error in others}
     convolutions = {
@@ -123,7 +124,7 @@ def test_both_formats_agree(
     assert {name: by_name[name] for name in convolutions} == pytest.approx(convolutions, abs=1.5)
 
 
-def test_no_images(badly_scaled: Source, few: Splits) -> None:
+def test_no_images(badly_scaled: SourceModel, few: Splits) -> None:
     """Without images to compare on it says so in one line."""
     with pytest.raises(ExportError, match=r"^cannot compare the layers .*: no images$"):
         measured(badly_scaled, few.train.images[:10], 0)

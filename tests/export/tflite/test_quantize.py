@@ -11,9 +11,9 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
-from fmx_export.common.graph import read_graph
-from fmx_export.common.quantization_config import METHODS, Plan
+from fmx_export.common.quantization_config import METHODS, QuantizationConfig
 from fmx_export.pipeline.metadata_writer import embed
+from fmx_export.pipeline.read_graph import read_graph
 from fmx_export.tflite.convert import export_tflite
 from fmx_export.tflite.quantize import (
     calibrate_tflite,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from fmx_export.common.calibration_ranges import Ranges
     from fmx_export.common.graph import Operator
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_runtime.model_file.metadata import ModelMetadata
     from fmx_training.data.dataset import Splits
 
@@ -66,23 +66,23 @@ def error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
 
 
 @pytest.fixture(scope="session")
-def ranges(tflite_floats: bytes, case: Source, sample: NDArray[np.uint8]) -> Ranges:
+def ranges(tflite_floats: bytes, case: SourceModel, sample: NDArray[np.uint8]) -> Ranges:
     """Of the case's activations, from the smallest value to the largest."""
-    return calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, plan=Plan())
+    return calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, config=QuantizationConfig())
 
 
 @pytest.fixture(scope="session")
 def made(tflite_floats: bytes, ranges: Ranges) -> Mapping[str, bytes]:
     """The case's files by their precision."""
     return {
-        "int8": quantize_tflite(tflite_floats, ranges=ranges, plan=Plan()),
+        "int8": quantize_tflite(tflite_floats, ranges=ranges, config=QuantizationConfig()),
         "int16x8": to_int16x8(tflite_floats, ranges=ranges),
         "dynamic": to_dynamic_range(tflite_floats),
         "float16": to_float16(tflite_floats),
     }
 
 
-def test_int8_takes_the_pixels_own_bytes(case: Source, made: Mapping[str, bytes]) -> None:
+def test_int8_takes_the_pixels_own_bytes(case: SourceModel, made: Mapping[str, bytes]) -> None:
     """uint8 goes in, and its scale and zero point are exactly what the spec says of a pixel."""
     entry = read_graph(made["int8"]).inputs[0]
     assert (entry.dtype, entry.shape) == ("uint8", (1, *case.spec.shape))
@@ -94,17 +94,17 @@ def test_int8_takes_the_pixels_own_bytes(case: Source, made: Mapping[str, bytes]
 
 
 def test_what_a_byte_means_is_not_up_to_the_sample(
-    case: Source, tflite_floats: bytes, sample: NDArray[np.uint8], made: Mapping[str, bytes]
+    case: SourceModel, tflite_floats: bytes, sample: NDArray[np.uint8], made: Mapping[str, bytes]
 ) -> None:
     """Calibrated with dark images only, bytes mean the same."""
     dark = calibrate_tflite(
-        tflite_floats, spec=case.spec, calibration=sample[:20] // 4, plan=Plan()
+        tflite_floats, spec=case.spec, calibration=sample[:20] // 4, config=QuantizationConfig()
     )
-    content = quantize_tflite(tflite_floats, ranges=dark, plan=Plan())
+    content = quantize_tflite(tflite_floats, ranges=dark, config=QuantizationConfig())
     assert read_graph(content).inputs == read_graph(made["int8"]).inputs
 
 
-def test_int8_gives_bytes(case: Source, made: Mapping[str, bytes]) -> None:
+def test_int8_gives_bytes(case: SourceModel, made: Mapping[str, bytes]) -> None:
     """A row of uint8 comes out, one for each class."""
     end = read_graph(made["int8"]).outputs[0]
     assert (end.dtype, end.shape) == ("uint8", (1, len(case.labels)))
@@ -127,7 +127,7 @@ def test_int8_has_no_float_in_it(made: Mapping[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16x8", "dynamic"])
-def test_weights_are_per_channel(precision: str, case: Source, made: Mapping[str, bytes]) -> None:
+def test_weights_are_per_channel(precision: str, case: SourceModel, made: Mapping[str, bytes]) -> None:
     """Each convolution and dense layer has a scale for each output channel, and zero point 0."""
     weights = [
         (item.weights, CHANNELS[item.type]) for item in layers(made[precision]) if item.weights
@@ -154,7 +154,7 @@ def test_int8_answers_nearly_as_keras(
 
 
 def test_each_method_of_calibration(
-    source: Source,
+    source: SourceModel,
     few: Splits,
     ask_tflite: Ask,
     capfd: pytest.CaptureFixture[str],
@@ -172,11 +172,11 @@ def test_each_method_of_calibration(
     recwarn.clear()
     found = []
     for method in METHODS:
-        plan = Plan(method)
+        config = QuantizationConfig(method)
         ranges = calibrate_tflite(
-            floats, spec=source.spec, calibration=few.train.images[:20], plan=plan
+            floats, spec=source.spec, calibration=few.train.images[:20], config=config
         )
-        content = quantize_tflite(floats, ranges=ranges, plan=plan)
+        content = quantize_tflite(floats, ranges=ranges, config=config)
         assert error(ask_tflite(content, images), expected) < 0.1
         found.append(ranges)
     assert capfd.readouterr().out == ""
@@ -199,8 +199,8 @@ def test_float_layers_stay_in_float(  # noqa: PLR0917 (fixtures)
 ) -> None:
     """The first, the second or the last layer is float and no other; both ends are uint8 still."""
     names = [item.name for item in layers(tflite_floats)]
-    plan = Plan(excluded_layers=(names[position],))
-    content = quantize_tflite(tflite_floats, ranges=ranges, plan=plan)
+    config = QuantizationConfig(excluded_layers=(names[position],))
+    content = quantize_tflite(tflite_floats, ranges=ranges, config=config)
     in_float = [item.is_float for item in layers(content)]
     assert len(in_float) == len(names)
     assert in_float.pop(position)
@@ -211,7 +211,7 @@ def test_float_layers_stay_in_float(  # noqa: PLR0917 (fixtures)
 
 
 def test_int16x8_is_closer_than_int8(
-    case: Source,
+    case: SourceModel,
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
@@ -224,7 +224,7 @@ def test_int16x8_is_closer_than_int8(
 
 
 def test_dynamic(
-    case: Source,
+    case: SourceModel,
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
@@ -237,7 +237,7 @@ def test_dynamic(
 
 
 def test_float16(  # noqa: PLR0917 (fixtures)
-    case: Source,
+    case: SourceModel,
     tflite_floats: bytes,
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
@@ -252,15 +252,15 @@ def test_float16(  # noqa: PLR0917 (fixtures)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-2)
 
 
-def test_the_trained_network_shrinks(source: Source, few: Splits) -> None:
+def test_the_trained_network_shrinks(source: SourceModel, few: Splits) -> None:
     """Where weights are most of the file, float16 takes half of it, and int8 a quarter."""
     floats = export_tflite(source.model, spec=source.spec)
     found = calibrate_tflite(
-        floats, spec=source.spec, calibration=few.train.images[:5], plan=Plan()
+        floats, spec=source.spec, calibration=few.train.images[:5], config=QuantizationConfig()
     )
     assert len(to_float16(floats)) / len(floats) == pytest.approx(1 / 2, abs=0.01)
     for content in (
-        quantize_tflite(floats, ranges=found, plan=Plan()),
+        quantize_tflite(floats, ranges=found, config=QuantizationConfig()),
         to_int16x8(floats, ranges=found),
         to_dynamic_range(floats),
     ):
@@ -277,14 +277,14 @@ def test_weights_lie_inside_the_flatbuffer(precision: str, made: Mapping[str, by
 
 
 def test_a_metadata_changes_no_answer(
-    source: Source, few: Splits, metadata: ModelMetadata, ask_tflite: Ask
+    source: SourceModel, few: Splits, metadata: ModelMetadata, ask_tflite: Ask
 ) -> None:
     """With metadata and metadata embedded, an int8 file answers to the bit as before."""
     floats = export_tflite(source.model, spec=source.spec)
     found = calibrate_tflite(
-        floats, spec=source.spec, calibration=few.train.images[:20], plan=Plan()
+        floats, spec=source.spec, calibration=few.train.images[:20], config=QuantizationConfig()
     )
-    content = quantize_tflite(floats, ranges=found, plan=Plan())
+    content = quantize_tflite(floats, ranges=found, config=QuantizationConfig())
     spec = dataclasses.replace(source.spec, dtype="uint8")
     whole = embed(content, dataclasses.replace(metadata, precision="int8", input=spec))
     assert len(whole) > len(content)
@@ -293,52 +293,52 @@ def test_a_metadata_changes_no_answer(
 
 
 def test_the_same_model_gives_the_same_bytes(
-    case: Source,
+    case: SourceModel,
     tflite_floats: bytes,
     sample: NDArray[np.uint8],
     ranges: Ranges,
     made: Mapping[str, bytes],
 ) -> None:
     """Calibrating and quantizing again, in the same process, gives the very same files."""
-    again = calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, plan=Plan())
+    again = calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, config=QuantizationConfig())
     assert again == ranges
-    assert quantize_tflite(tflite_floats, ranges=again, plan=Plan()) == made["int8"]
+    assert quantize_tflite(tflite_floats, ranges=again, config=QuantizationConfig()) == made["int8"]
     assert to_int16x8(tflite_floats, ranges=again) == made["int16x8"]
     assert to_dynamic_range(tflite_floats) == made["dynamic"]
     assert to_float16(tflite_floats) == made["float16"]
 
 
 @pytest.mark.parametrize("offset", [0.5, -2.0])
-def test_zero_outside_of_the_pixels_is_refused(offset: float, source: Source, few: Splits) -> None:
+def test_zero_outside_of_the_pixels_is_refused(offset: float, source: SourceModel, few: Splits) -> None:
     """Where no byte means zero, which padding needs, one line says what pixels mean."""
     spec = dataclasses.replace(source.spec, offset=offset)
     floats = export_tflite(source.model, spec=spec)
-    ranges = calibrate_tflite(floats, spec=spec, calibration=few.train.images[:2], plan=Plan())
+    ranges = calibrate_tflite(floats, spec=spec, calibration=few.train.images[:2], config=QuantizationConfig())
     with pytest.raises(ExportError, match=r"^int8 TFLite: zero lies outside [^\n]+$") as caught:
-        quantize_tflite(floats, ranges=ranges, plan=Plan())
+        quantize_tflite(floats, ranges=ranges, config=QuantizationConfig())
     assert f"{offset:g} to {offset + 1:g}" in str(caught.value)
 
 
-def test_what_cannot_be_quantized_is_said(source: Source) -> None:
+def test_what_cannot_be_quantized_is_said(source: SourceModel) -> None:
     """Ranges that lack a tensor give one line with the precision and the reason."""
     floats = export_tflite(source.model, spec=source.spec)
     image = read_graph(floats).inputs[0].name
     with pytest.raises(ExportError, match=r"^cannot quantize to int8 TFLite: [^\n]+$"):
-        quantize_tflite(floats, ranges={image: (0, 1)}, plan=Plan())
+        quantize_tflite(floats, ranges={image: (0, 1)}, config=QuantizationConfig())
     with pytest.raises(ExportError, match=r"^cannot quantize to int16x8 TFLite: [^\n]+$"):
         to_int16x8(floats, ranges={image: (0, 1)})
 
 
-def test_kernels_round_otherwise(source: Source, few: Splits) -> None:
+def test_kernels_round_otherwise(source: SourceModel, few: Splits) -> None:
     """Some real images are answered alike by both sorts of kernels, some a few steps apart.
 
     An image by itself differs as it does among others.
     """
     floats = export_tflite(source.model, spec=source.spec)
     found = calibrate_tflite(
-        floats, spec=source.spec, calibration=few.train.images[:20], plan=Plan()
+        floats, spec=source.spec, calibration=few.train.images[:20], config=QuantizationConfig()
     )
-    content = quantize_tflite(floats, ranges=found, plan=Plan())
+    content = quantize_tflite(floats, ranges=found, config=QuantizationConfig())
     images = few.test.images[:300]
     apart = kernel_difference(content, images)
     assert apart.shape == (300,)
