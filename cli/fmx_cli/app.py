@@ -124,9 +124,10 @@ def train(
     data_dir: DataDir = None,
 ) -> None:
     """Train a network and write its run folder."""
-    from fmx_cli.train import Wanted, begin, finish, go_on, reopen
+    from fmx_cli.train import train_network
+    from fmx_training.options import TrainOptions
 
-    wanted = Wanted(
+    options = TrainOptions(
         recipe=recipe,
         epochs=epochs,
         seed=seed,
@@ -135,15 +136,12 @@ def train(
         photos=photos,
         teachers=tuple(teacher or ()),
         data=data,
-        size=image_size,
-        garments=segment_garment,
+        image_size=image_size,
+        segment_garment=segment_garment,
         backbone=backbone,
         weights=weights,
     )
-    if resume:
-        go_on(reopen(wanted), data_dir)
-    else:
-        finish(*begin(wanted))
+    train_network(options, resume=resume)
 
 
 @app.command()

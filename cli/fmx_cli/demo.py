@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fmx_cli import train
 from fmx_cli.bench import bench_files
 from fmx_cli.data import show as show_data
 from fmx_cli.export import EXPORTS, Wanted, export_run
-from fmx_cli.terminal import note, out
+from fmx_cli.output.terminal import note, out
+from fmx_cli.train import train_network
 from fmx_runtime.support.atomic import make_folder, replacing
 from fmx_training import recipes
 from fmx_training.data import fashion_mnist
+from fmx_training.options import TrainOptions
 
 if TYPE_CHECKING:
     from fmx_training.data.dataset import Dataset
@@ -41,10 +42,9 @@ def show(*, full: bool, data_dir: Path | None) -> None:
             f"a short training: {epochs} of {recipe.epochs} epochs, on all the data; "
             "'make demo FULL=1' trains to the end"
         )
-    run, material, _ = train.begin(train.Wanted(recipe=_RECIPE, epochs=epochs, data_dir=data_dir))
-    train.finish(run, material)
+    run = train_network(TrainOptions(recipe=_RECIPE, epochs=epochs, data_dir=data_dir))
     _heading("fmx export --int8")
-    export_run(run.folder, Wanted(), data_dir=data_dir)
+    export_run(run, Wanted(), data_dir=data_dir)
     _heading("fmx bench")
     report = bench_files([EXPORTS / recipe.name], None, data_dir)
     images = _write_images(fashion_mnist.load(data_dir).test)

@@ -159,7 +159,7 @@ def test_what_is_no_run(
 
 def test_no_run_at_all(here: Callable[..., Done], tmp_path: Path) -> None:
     """Where nothing was trained yet, the command that does is named; nothing is made."""
-    complains(here("export"), "no finished training run in 'runs'; 'fmx train' makes one")
+    complains(here("export"), "no finished training run in 'runs'; 'fmx train' creates one")
     assert not list(tmp_path.iterdir())
 
 
@@ -226,7 +226,7 @@ def test_other_data(here: Callable[..., Done], finished: Run, tmp_path: Path) ->
     shutil.copytree(finished.folder, tmp_path / "runs/mine")
     complains(
         here("export"),
-        "'runs/mine' was begun with other training data than fashion-mnist",
+        "'runs/mine' was started with other training data than fashion-mnist",
     )
 
 

@@ -42,7 +42,7 @@ def test_from_a_folder_to_an_answer(fmx: Callable[..., Done], tmp_path: Path) ->
     assert "broken.jpg' is damaged" in begun.stderr
     assert "classes are unequal: 'lime' has" in begun.stderr
     assert "images of fruit train; run folder runs/photo-20" in begun.stderr
-    run = runs.newest(tmp_path / "runs", finished=True)
+    run = runs.newest_run(tmp_path / "runs", finished=True)
     assert run.info.labels == tuple(COLOURS)
     assert run.info.input.shape == (16, 16, 3)
     assert run.info.input.polarity == "any"
@@ -96,12 +96,12 @@ def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Done], tmp_path:
     [
         (["--data", "fruit", "--photos", "fruit"], "--data is for your own images, --photos for"),
         (["--data", "fruit", "--data-dir", "fruit"], "--data is for your own images, --data-dir"),
-        (["--image-size", "32"], "--image-size goes with --data"),
-        (["--backbone", "MobileNet"], "--backbone goes with --data"),
-        (["--data", "fruit", "--weights", "none"], "--weights goes with --backbone"),
+        (["--image-size", "32"], "--image-size needs --data"),
+        (["--backbone", "MobileNet"], "--backbone needs --data"),
+        (["--data", "fruit", "--weights", "none"], "--weights needs --backbone"),
         (["--data", "fruit", "--image-size", "4000"], "--image-size 4000 is more than 512 pixels"),
         (["--data", "fruit", "--backbone", "Net"], "no backbone 'Net'; choose MobileNet"),
-        (["--data", "fruit", "--recipe", "finetune"], "recipe 'finetune' trains a network named"),
+        (["--data", "fruit", "--recipe", "finetune"], "recipe 'finetune' needs --backbone"),
         (["--data", "gone"], "'gone' (--data) is no folder; give one with"),
         (["--data", "one"], "'one' (--data) has one class only, 'cherry'"),
         (["--data", "empty"], "'empty' (--data): class 'void' has 0 usable images"),

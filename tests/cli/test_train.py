@@ -109,7 +109,7 @@ def test_ctrl_c_and_resume(
     os.close(terminal)
     assert process.returncode == 130
     last = said.decode().replace("\r", "\n").rstrip().splitlines()[-1]
-    assert "stopped; whole epochs are kept: go on with 'fmx train --resume -o mine'" in last
+    assert "stopped; completed epochs are saved: continue with 'fmx train --resume -o mine'" in last
     assert b"Traceback" not in said
     run = runs.open_run(tmp_path / "mine")
     assert not run.finished
@@ -188,7 +188,7 @@ def test_nothing_to_resume(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--epochs", "5"], "--epochs 3, and --resume goes on with that; for --epochs 5 begin"),
+        (["--epochs", "5"], "--epochs 3, which --resume cannot change; start a new run for --epochs 5"),
         (["--seed", "1"], "--seed 0, "),
         (["--recipe", "other"], "--recipe baseline, "),
     ],
@@ -202,7 +202,7 @@ def test_resume_changes_nothing(
 ) -> None:
     """Other epochs, seed or recipe than the run was begun with are refused, not passed over."""
     begin(tmp_path / "runs/mine")
-    complains(here("train", "--resume", *words), f"'runs/mine' was begun with {message}")
+    complains(here("train", "--resume", *words), f"'runs/mine' was started with {message}")
 
 
 def test_resume_with_other_data(
@@ -213,7 +213,7 @@ def test_resume_with_other_data(
     done = here("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
-        "fmx: 'runs/mine' was begun with other training data than "
+        "fmx: 'runs/mine' was started with other training data than "
     )
 
 

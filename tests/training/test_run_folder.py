@@ -36,7 +36,7 @@ def test_a_finished_run_is_not_gone_on_with(begin: Callable[..., Run], tmp_path:
     """For a folder with a finished run the remedy is another folder, not --resume."""
     run = begin(tmp_path / "run")
     run.metrics_path.write_text("{}", "utf-8")
-    with pytest.raises(DataError, match=r"holds a finished run: choose another folder with -o"):
+    with pytest.raises(DataError, match=r"holds a finished run; choose another folder with -o"):
         begin(run.folder, seed=1)
 
 
@@ -47,14 +47,14 @@ def test_newest_looks_at_what_is_asked_for(begin: Callable[..., Run], tmp_path: 
         os.utime(run.folder / "run.json", (1e9 - age, 1e9 - age))
     for run in (first, second):
         run.metrics_path.write_text("{}", "utf-8")
-    assert runs.newest(tmp_path, finished=True) == second
-    assert runs.newest(tmp_path, finished=False) == third
+    assert runs.newest_run(tmp_path, finished=True) == second
+    assert runs.newest_run(tmp_path, finished=False) == third
 
 
 def test_no_run_is_said(tmp_path: Path) -> None:
     """Neither an empty folder nor one without a run is a traceback."""
     with pytest.raises(DataError, match="no finished training run"):
-        runs.newest(tmp_path, finished=True)
+        runs.newest_run(tmp_path, finished=True)
     with pytest.raises(DataError, match=r"no run\.json"):
         runs.open_run(tmp_path)
 

@@ -1,12 +1,14 @@
-"""The folder of one training run: what is in it, and which run is the newest.
+"""The folder of a training run: its files, and how a run is created, opened and found.
 
 ::
 
-    run.json        what is trained, on what, how: written first
-    checkpoint/     epoch-NN.keras with the optimizer's state, and state.json that names it
+    run.json        settings of the run: recipe, data, seed; written first
+    checkpoint/     epoch-NNN.keras with the optimizer's state, and state.json that names it
+    data/           copies of the user's own images, see `fmx_training.data.saved_images`
     model.keras     the trained network
     history.json    figures of each epoch
-    metrics.json    accuracy, loss and confusion on the validation and test images: written last
+    metrics.json    accuracy, loss and confusion matrix on the validation and test images; written
+                    last
     curves.png      confusion.png      confused.txt
 """
 
@@ -31,80 +33,93 @@ __all__ = [
     "Run",
     "RunInfo",
     "TeacherInfo",
-    "check_free",
-    "create",
+    "check_unused",
+    "create_run",
+    "describe_run",
     "input_spec",
-    "newest",
+    "newest_run",
     "open_run",
-    "plan",
 ]
 
+_RUN = "run.json"
 _METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
 class TeacherInfo:
-    """A run whose network teaches another."""
+    """Reference to a run whose network is a teacher.
+
+    Attributes:
+        run: the run folder, as the user named it.
+        sha256: SHA-256 of its model.keras.
+    """
 
     run: str
-    """Its folder, as it was named."""
     sha256: str
-    """Of its model.keras."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """What a run trains, on what and how: all that decides its result."""
+    """The contents of run.json: everything that determines the result of a run.
+
+    Attributes:
+        recipe: the hyper-parameters.
+        epochs: number of epochs.
+        seed: random seed.
+        data: name of the training data.
+        data_digest: SHA-256 of the training images and labels.
+        labels: names of the classes.
+        input: input of the network.
+        examples_digest: SHA-256 of all training examples, photos included.
+        backbone: name of a network of keras.applications that is trained instead of the recipe's
+            network, see `fmx_training.networks.backbones`; empty for none.
+        backbone_weights: its initial weights: ``imagenet``, ``none``, or a file.
+        teachers: the runs that the network is distilled from.
+    """
 
     recipe: Recipe
     epochs: int
     seed: int
     data: str
-    """Name of the training data."""
     data_digest: str
-    """SHA-256 of the training images and labels."""
     labels: tuple[str, ...]
     input: InputSpec
     examples_digest: str = ""
-    """SHA-256 of all that is learnt from, photos besides those images."""
     backbone: str = ""
-    """Network of keras.applications instead of the recipe's own, see `fmx_training.networks.backbones`."""
     backbone_weights: str = ""
-    """What it starts with: ``imagenet``, ``none``, or a file."""
     teachers: tuple[TeacherInfo, ...] = ()
-    """The runs whose networks' answers it learns from."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder and what its run.json says."""
+    """A run folder and the contents of its run.json."""
 
     folder: Path
     info: RunInfo
 
     @property
     def model_path(self) -> Path:
-        """The trained network."""
+        """File of the trained network."""
         return self.folder / "model.keras"
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the state after the last whole epoch."""
+        """Folder of the checkpoint after the last completed epoch."""
         return self.folder / "checkpoint"
 
     @property
     def history_path(self) -> Path:
-        """Figures of each epoch."""
+        """File with the figures of each epoch."""
         return self.folder / "history.json"
 
     @property
     def metrics_path(self) -> Path:
-        """Figures of the trained network."""
+        """File with the figures of the trained network."""
         return self.folder / _METRICS
 
     @property
     def finished(self) -> bool:
-        """Whether everything is there."""
+        """Whether the run is complete."""
         return self.metrics_path.exists()
 
 
@@ -115,13 +130,13 @@ def input_spec(
     polarity: Literal["light-on-dark", "any"],
     subject: Literal["whole", "garment"] = "whole",
 ) -> InputSpec:
-    """The input of a network that this recipe trains.
+    """Return the input specification of a network that is trained with a recipe.
 
     Args:
-        recipe: how to train.
+        recipe: gives the scale and offset of the pixels.
         shape: ``(height, width, channels)`` of the images.
-        polarity: theirs, see `fmx_runtime.model_file.metadata.InputSpec`.
-        subject: theirs, likewise.
+        polarity: see `fmx_runtime.model_file.metadata.InputSpec`.
+        subject: likewise.
     """
     channels: Any
     height, width, channels = shape
@@ -137,7 +152,7 @@ def input_spec(
     )
 
 
-def plan(
+def describe_run(
     recipe: Recipe,
     train: Dataset,
     examples: Examples,
@@ -149,18 +164,18 @@ def plan(
     epochs: int | None = None,
     seed: int = 0,
 ) -> RunInfo:
-    """What a run with this recipe on these images is.
+    """Return the description of a run that trains with this recipe on these images.
 
     Args:
-        recipe: how to train.
+        recipe: the hyper-parameters.
         train: the training images.
-        examples: all that the network learns from, they among them.
-        spec: its input.
-        teachers: the runs whose networks teach it.
+        examples: all training examples; includes ``train``.
+        spec: input of the network.
+        teachers: the runs to distill from.
         backbone: see `RunInfo`.
         backbone_weights: likewise.
-        epochs: instead of the recipe's own number.
-        seed: of everything random, 0 or more.
+        epochs: number of epochs; None for the recipe's own number.
+        seed: random seed, 0 or more.
     """
     return RunInfo(
         recipe=recipe,
@@ -177,44 +192,47 @@ def plan(
     )
 
 
-def check_free(folder: Path) -> None:
-    """Refuse a folder that holds a run, before the work whose result goes there.
+def check_unused(folder: Path) -> None:
+    """Check that a folder holds no run, before the work whose result goes there.
 
     Raises:
         DataError: it holds one.
     """
-    if (folder / "run.json").exists():
-        how = "a finished run:"
-        if not (folder / _METRICS).exists():
-            how = "an unfinished run: go on with --resume, or"
-        raise DataError(f"'{folder}' holds {how} choose another folder with -o")
+    if not (folder / _RUN).exists():
+        return
+    if (folder / _METRICS).exists():
+        raise DataError(f"'{folder}' holds a finished run; choose another folder with -o")
+    raise DataError(
+        f"'{folder}' holds an unfinished run; continue it with --resume, or choose another folder "
+        "with -o"
+    )
 
 
-def create(folder: Path, info: RunInfo) -> Run:
-    """Begin a run in a folder that holds none yet.
+def create_run(folder: Path, info: RunInfo) -> Run:
+    """Create the folder of a new run and write its run.json.
 
     Raises:
-        DataError: it holds one.
-        OutputError: it cannot be written to.
+        DataError: the folder holds a run already.
+        OutputError: the folder cannot be written to.
     """
-    check_free(folder)
+    check_unused(folder)
     make_folder(folder)
-    write(folder / "run.json", json_codec.encode(info, indent=2) + "\n")
+    write(folder / _RUN, json_codec.encode(info, indent=2) + "\n")
     return Run(folder, info)
 
 
 def open_run(folder: Path) -> Run:
-    """A run that was begun, finished or not.
+    """Open a run folder, finished or not.
 
     Raises:
-        DataError: the folder holds none, or its run.json is damaged.
+        DataError: the folder holds no run, or its run.json is damaged.
     """
-    path = folder / "run.json"
+    path = folder / _RUN
     try:
         return Run(folder, json_codec.decode(RunInfo, json_codec.parse(path.read_text("utf-8"))))
     except FileNotFoundError as error:
         raise DataError(
-            f"'{folder}' holds no training run (no run.json); 'fmx train' makes one"
+            f"'{folder}' holds no training run (no run.json); 'fmx train' creates one"
         ) from error
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror}") from error
@@ -222,20 +240,20 @@ def open_run(folder: Path) -> Run:
         raise DataError(f"'{path}' {error}") from error
 
 
-def newest(root: Path, *, finished: bool) -> Run:
-    """The run below ``root`` that was begun last.
+def newest_run(root: Path, *, finished: bool) -> Run:
+    """Return the run below a folder that was started last.
 
     Args:
         root: folder of run folders.
-        finished: whether to look among the finished runs or among the others.
+        finished: whether to look for a finished run or for an unfinished one.
 
     Raises:
         DataError: there is none.
     """
-    paths = sorted(root.glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    paths = sorted(root.glob(f"*/{_RUN}"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in paths:
         run = open_run(path.parent)
         if run.finished == finished:
             return run
     kind = "finished" if finished else "unfinished"
-    raise DataError(f"no {kind} training run in '{root}'; 'fmx train' makes one")
+    raise DataError(f"no {kind} training run in '{root}'; 'fmx train' creates one")

@@ -103,7 +103,7 @@ def test_who_cannot_teach(begin: Callable[..., Run], teacher: Teacher, tmp_path:
 def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Path) -> None:
     """Its targets are labels and answers in the recipe's proportion; a run's teachers are fixed."""
     examples, recipe = some(few), recipes.get("nano")
-    info = runs.plan(
+    info = runs.describe_run(
         recipe,
         few.train,
         examples,
@@ -111,7 +111,7 @@ def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Pat
         teachers=(teacher.info,),
         epochs=1,
     )
-    student = runs.create(tmp_path / "student", info)
+    student = runs.create_run(tmp_path / "student", info)
     assert runs.open_run(student.folder).info == info
     plain = View(examples.images, recipe.augmentation, (0,))
     wanted = module._targets(student, examples, plain, [teacher], (0,))

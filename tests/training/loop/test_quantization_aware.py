@@ -15,7 +15,7 @@ from fmx_training.data.examples import of_dataset
 from fmx_training.loop.checkpoint import name
 from fmx_training.loop.quantization_aware import fine_tune, rounding
 from fmx_training.networks.fuse_batch_norm import fuse_batch_norm
-from fmx_training.run_folder import create, open_run
+from fmx_training.run_folder import create_run, open_run
 from fmx_training.train import train
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def test_fine_tuning_makes_up_for_rounding(unequal: Any, few: Splits) -> None:
 def test_a_run_ends_with_it(few: Splits, tmp_path: Path) -> None:
     """Its network is the fine-tuned one, and the same one if the run was killed in between."""
     examples = of_dataset(few.train)
-    plan = dataclasses.replace(info(1), epochs=1, teachers=(), examples_digest=examples.sha256)
-    run = create(tmp_path / "run", plan)
+    run_info = dataclasses.replace(info(1), epochs=1, teachers=(), examples_digest=examples.sha256)
+    run = create_run(tmp_path / "run", run_info)
     lines: list[str] = []
 
     def to_its_end() -> list[Any]:
