@@ -1,4 +1,4 @@
-"""A model file as an object that answers images."""
+"""Classify images with the model of one file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fmx_runtime.backends.base import open_backend
+from fmx_runtime.backends.selection import open_backend
 from fmx_runtime.errors import BackendError, ImageError, ModelFileError
 from fmx_runtime.images.preprocess import to_pixels, to_tensor
 from fmx_runtime.model_file.container import read_checked_metadata, read_model
@@ -34,17 +34,17 @@ class Prediction(NamedTuple):
     score: float
 
 
-# half the time of calling the type
-_prediction: Callable[[tuple[str, float]], Prediction] = functools.partial(
+# takes half as long as calling the type
+_new_prediction: Callable[[tuple[str, float]], Prediction] = functools.partial(
     tuple.__new__, Prediction
 )
 
 
 class Classifier:
-    """Answers images with labels, by what one model file says of itself.
+    """An image classifier: the model of one file, with the labels and preprocessing it states.
 
-    Thread-safe: threads that share one take turns at its interpreter, while they read and prepare
-    their images at the same time. For more answers a second give each thread its own.
+    Thread-safe. Threads that share a classifier read and preprocess their images at the same time
+    and take turns at its interpreter. For higher throughput give each thread its own.
 
     Example:
         >>> classifier = Classifier("baseline.int8.tflite")  # doctest: +SKIP
@@ -62,25 +62,28 @@ class Classifier:
         backend: BackendName | None = None,
         threads: int = 1,
         labels: Sequence[str] | None = None,
-        pixels: InputRange | None = None,
-        photo: bool | None = None,
+        input_range: InputRange | None = None,
+        segment_garment: bool | None = None,
     ) -> None:
-        """Open a model file, check that it is whole, and make it ready to answer.
+        """Open a model file after checking its checksums.
 
         Args:
-            path: a ``.tflite`` or ``.onnx`` file written by ``fmx export``, or any other one of a
-                classifier, if ``labels`` are given.
-            backend: the interpreter; None takes the first installed one that fits.
-            threads: for one inference; small networks are fastest with 1.
-            labels: of a model that carries no metadata, which is tried in a process of its own first.
-            pixels: what 0 and 255 become for such a model, see `fmx_runtime.model_file.external_model.describe`.
-            photo: whether images are photos, to a model of garments; None decides by each
-                image, see `fmx_runtime.images.preprocess.to_pixels`.
+            path: a ``.tflite`` or ``.onnx`` file written by ``fmx export``. With ``labels``, also
+                an external model: one that was written by another tool.
+            backend: the interpreter; None takes the first installed one that runs the format.
+            threads: number of threads for one inference; small networks are fastest with 1.
+            labels: class names of an external model, in the order of its outputs. Such a model
+                is run in a sandbox process first.
+            input_range: the values that an external model expects for pixel values from 0 to
+                255; None takes them from the file, see
+                `fmx_runtime.model_file.external_model.describe_external_model`.
+            segment_garment: for a model of garments, whether to segment the garment in each
+                image; None does so in photos, see `fmx_runtime.images.preprocess.to_pixels`.
 
         Raises:
-            ModelFileError: missing, no model, damaged, without metadata, or the metadata does not
-                match the model.
-            BackendError: no interpreter for it is installed.
+            ModelFileError: the file is missing, is not a model, is damaged, has no metadata, or
+                its metadata does not match its model.
+            BackendError: no interpreter for the model is installed.
         """
         if threads < 1:
             raise ValueError(f"threads must be at least 1. Received: threads={threads}")
@@ -89,23 +92,29 @@ class Classifier:
             if labels is None:
                 self.metadata = read_checked_metadata(content)
             else:
-                from fmx_runtime.model_file.external_model import describe
+                from fmx_runtime.model_file.external_model import describe_external_model
 
-                self.metadata = describe(
-                    content, labels=labels, pixels=pixels, backend=backend, threads=threads
+                self.metadata = describe_external_model(
+                    content,
+                    labels=labels,
+                    input_range=input_range,
+                    backend=backend,
+                    threads=threads,
                 )
-            # what follows the model is not covered by its checksum
+            # the checksum does not cover what follows the model
             model = content[: self.metadata.model_bytes]
             self._backend = open_backend(model, backend=backend, threads=threads)
             _check_match(self.metadata, self._backend)
         except (ModelFileError, BackendError) as error:
             raise type(error)(f"'{path}': {error}") from error
-        self._turn = threading.Lock()
-        self._photo = photo
-        # looked at for each answer
-        self._spec, self._labels = self.metadata.input, self.metadata.labels
+        self._interpreter_lock = threading.Lock()
+        self._segment_garment = segment_garment
+        # attributes of the metadata that each inference needs
+        self._spec = self.metadata.input
+        self._labels = self.metadata.labels
         self._classes = range(len(self._labels))
-        self._bytes_in, self._logits = self._spec.dtype == "uint8", self.metadata.output == "logits"
+        self._takes_bytes = self._spec.dtype == "uint8"
+        self._returns_logits = self.metadata.output == "logits"
 
     @property
     def backend(self) -> str:
@@ -113,7 +122,7 @@ class Classifier:
         return self._backend.name
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Class probabilities of images that already have the network's size.
+        """Return the class probabilities of images that already have the model's input size.
 
         Args:
             pixels: uint8 ``(n, height, width, channels)``, values 0 to 255.
@@ -122,7 +131,7 @@ class Classifier:
             float32 ``(n, classes)``.
 
         Raises:
-            ValueError: another shape or dtype.
+            ValueError: the array has another shape or dtype.
         """
         spec = self.metadata.input
         if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.shape:
@@ -136,85 +145,94 @@ class Classifier:
         return rows
 
     def classify(self, image: ImageLike, top_k: int = 3) -> tuple[Prediction, ...]:
-        """The most probable labels of one image, best first.
+        """Return the most probable labels of one image, best first.
 
         Args:
             image: a path, an encoded file's bytes, a Pillow image, or a uint8 array ``(h, w)``,
                 ``(h, w, 1)`` or ``(h, w, 3)`` of any size, values 0 to 255.
-            top_k: how many labels, at least 1; all of them where there are fewer.
+            top_k: number of labels, at least 1; a model with fewer classes returns all of them.
 
         Returns:
-            Labels and scores; of equally probable ones, those come first that do in the metadata.
+            Labels and scores. Labels with equal scores keep their order in the metadata.
 
         Raises:
             ImageError: the image cannot be read.
+            ValueError: ``top_k`` is less than 1.
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
-        scores = self._scores(to_pixels(image, self._spec, photo=self._photo))
+        scores = self._scores(to_pixels(image, self._spec, photo=self._segment_garment))
         if top_k == 1:
             best = [scores.index(max(scores))]
         else:
             best = sorted(self._classes, key=scores.__getitem__, reverse=True)[:top_k]
-        return tuple([_prediction((self._labels[index], scores[index])) for index in best])
+        return tuple([_new_prediction((self._labels[index], scores[index])) for index in best])
 
     def classify_batch(
         self, images: Iterable[ImageLike], top_k: int = 3
     ) -> list[tuple[Prediction, ...]]:
-        """The most probable labels of each of several images, in their order.
+        """Return the most probable labels of each of several images, in their order.
 
-        They are answered one after the other, as exported networks take one image at a time:
-        memory does not grow with their number, but for the answers.
+        Images are classified one after the other, because exported models take one at a time.
+        Memory grows with the number of predictions only.
 
         Args:
-            images: each as for `classify`, kinds may be mixed; an array ``(n, h, w, c)`` is n.
+            images: each as for `classify`, also of different kinds; an array ``(n, h, w, c)`` is
+                n images.
             top_k: see `classify`.
 
         Raises:
-            ImageError: one of them cannot be read; the message says which. To go on after one,
+            ImageError: an image cannot be read; the message says which one. To skip such images,
                 call `classify` for each.
         """
-        answers = []
+        predictions = []
         for index, image in enumerate(images):
             try:
-                answers.append(self.classify(image, top_k))
+                predictions.append(self.classify(image, top_k))
             except ImageError as error:
                 raise ImageError(f"image {index}: {error}") from error
-        return answers
+        return predictions
 
     def fork(self) -> int:
-        """`os.fork`, while no other thread is at the interpreter: so that the copy can answer."""
-        with self._turn:
+        """Call `os.fork` while no thread uses the interpreter, so that the child can use it."""
+        with self._interpreter_lock:
             return os.fork()
 
     def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
-        """Probabilities, as float32 has them, of one image ``(height, width, channels)``."""
+        """Return the class probabilities, rounded to float32, of one ``(height, width, channels)``."""
         tensor = pixels[np.newaxis]
-        if not self._bytes_in:
+        if not self._takes_bytes:
             tensor = to_tensor(tensor, self._spec)
-        with self._turn:
+        with self._interpreter_lock:
             scores = self._backend.scores(tensor)
-        if self._logits:
+        if self._returns_logits:
             scores = softmax(np.array(scores, np.float32)).tolist()
         return scores
 
 
 def _check_match(metadata: ModelMetadata, backend: Backend) -> None:
-    """Make sure that the metadata describes the model that is in the file."""
+    """Raise a `ModelFileError` unless the metadata describes the model that is in the file."""
     found: dict[str, tuple[Any, Any]] = {
         "input shape": ((1, *metadata.input.shape), backend.input_shape),
         "input type": (metadata.input.dtype, backend.input_dtype),
         "number of classes": (len(metadata.labels), backend.output_size),
     }
-    for what, (stated, actual) in found.items():
+    for name, (stated, actual) in found.items():
         if stated != actual:
-            raise ModelFileError(f"{what}: the metadata says {stated}, the model has {actual}")
+            raise ModelFileError(f"{name}: the metadata says {stated}, the model has {actual}")
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits as probabilities: float32, of the same shape; the last axis sums to 1.
+    """Return logits as probabilities.
 
-    Computed in float64 and rounded once, as processors differ in the last bits of an exponential.
+    Computed in float64 and rounded once, because processors differ in the last bits of an
+    exponential.
+
+    Args:
+        logits: float32 ``(..., classes)``.
+
+    Returns:
+        float32 of the same shape; the last axis sums to 1.
     """
     exact = logits.astype(np.float64)
     exponents = np.exp(exact - exact.max(axis=-1, keepdims=True))

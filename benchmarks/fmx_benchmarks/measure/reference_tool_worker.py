@@ -43,7 +43,7 @@ _MIB = 1 << 20
 
 def network(model: Path, _: Path) -> float:
     """Ours: the mean time of the network alone, no input written and no output read."""
-    from fmx_runtime.backends.base import open_backend
+    from fmx_runtime.backends.selection import open_backend
 
     content = read_model(model)
     metadata = read_checked_metadata(content)

@@ -1,34 +1,42 @@
-"""Which interpreter runs a model file."""
+"""What every interpreter offers, which interpreters exist, and which model formats they run."""
 
 from __future__ import annotations
 
 import importlib.util
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from fmx_runtime.errors import BackendError, ModelFileError
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Backend", "BackendName", "ModelFormat", "available", "detect_format", "open_backend"]
+__all__ = [
+    "INTERPRETERS",
+    "Backend",
+    "BackendName",
+    "ModelFormat",
+    "available_backends",
+    "detect_format",
+]
 
 BackendName = Literal["ai-edge-litert", "tflite-runtime", "onnxruntime"]
 """The interpreters, by the names under which pip installs them."""
 
 ModelFormat = Literal["tflite", "onnx"]
 
+INTERPRETERS: dict[ModelFormat, tuple[BackendName, ...]] = {
+    "tflite": ("ai-edge-litert", "tflite-runtime"),
+    "onnx": ("onnxruntime",),
+}
+"""The interpreters of each format; the first installed one is used by default."""
+
 _MODULES: dict[BackendName, str] = {
     "ai-edge-litert": "ai_edge_litert",
     "tflite-runtime": "tflite_runtime",
     "onnxruntime": "onnxruntime",
 }
-_CHOICES: dict[ModelFormat, tuple[BackendName, ...]] = {
-    "tflite": ("ai-edge-litert", "tflite-runtime"),
-    "onnx": ("onnxruntime",),
-}
 _TFLITE_IDENTIFIER = b"TFL3"
-_ONNX_FIRST_FIELDS = (0x08, 0x12, 0x1A)  # ModelProto's ir_version, producer_name or _version
+_ONNX_FIRST_BYTES = (0x08, 0x12, 0x1A)
+"""Tags of the fields of ModelProto that writers put first: ir_version, producer_name, _version."""
 
 
 class Backend(Protocol):
@@ -51,7 +59,7 @@ class Backend(Protocol):
         """Number of classes."""
 
     def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
-        """Answer one input.
+        """Run the model on one input.
 
         Args:
             tensor: ``input_shape``, ``input_dtype``, C-contiguous.
@@ -61,56 +69,24 @@ class Backend(Protocol):
         """
 
     def scores(self, tensor: NDArray[Any]) -> list[float]:
-        """The numbers of `run`: for a small network's few classes, NumPy would take longer."""
+        """Return the values of `run` as a list.
+
+        For the few classes of a small network this is faster than a NumPy array.
+        """
 
 
 def detect_format(content: bytes) -> ModelFormat | None:
-    """The format by the file's first bytes, None if it is neither."""
+    """Return the model format that a file's first 8 bytes show, or None if it is neither."""
     if content[4:8] == _TFLITE_IDENTIFIER:
         return "tflite"
-    return "onnx" if content[:1] and content[0] in _ONNX_FIRST_FIELDS else None
+    return "onnx" if content[:1] and content[0] in _ONNX_FIRST_BYTES else None
 
 
-def available() -> tuple[BackendName, ...]:
-    """The interpreters that are installed here."""
-    return tuple(name for name, module in _MODULES.items() if importlib.util.find_spec(module))
-
-
-def open_backend(content: bytes, *, backend: BackendName | None, threads: int) -> Backend:
-    """Open a model file's bytes with an interpreter that can run it.
+def available_backends(model_format: ModelFormat | None = None) -> tuple[BackendName, ...]:
+    """Return the interpreters that are installed here, without importing them.
 
     Args:
-        content: the whole file.
-        backend: the interpreter; None takes the first installed one that fits.
-        threads: for one inference, at least 1.
-
-    Raises:
-        ModelFileError: neither a TFLite nor an ONNX model, or a damaged one.
-        BackendError: the interpreter is not installed, or is one for the other format.
+        model_format: return only those that run this format; None for all of them.
     """
-    model_format = detect_format(content)
-    if model_format is None:
-        raise ModelFileError("neither a TFLite nor an ONNX model")
-    choices = _CHOICES[model_format]
-    if backend is not None and backend not in choices:
-        raise BackendError(
-            f"{backend} does not run {model_format} models; choose {' or '.join(choices)}"
-        )
-    installed = available()
-    wanted = [backend] if backend else [name for name in choices if name in installed]
-    if not wanted or wanted[0] not in installed:
-        from fmx_runtime.backends.install_hints import Machine, install_hint
-
-        here = Machine.here()
-        missing = f"{backend} is not" if backend else f"no interpreter for {model_format} models is"
-        raise BackendError(
-            f"{missing} installed on this machine ({here}): "
-            f"{install_hint(backend or choices[0], here)}"
-        )
-    if model_format == "onnx":
-        from fmx_runtime.backends.onnxruntime import OnnxBackend
-
-        return OnnxBackend(content, threads=threads)
-    from fmx_runtime.backends.litert import LiteRTBackend
-
-    return LiteRTBackend(content, threads=threads, package=wanted[0])
+    names = _MODULES if model_format is None else INTERPRETERS[model_format]
+    return tuple(name for name in names if importlib.util.find_spec(_MODULES[name]))

@@ -7,21 +7,19 @@ import platform
 import shutil
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmx_runtime.backends.base import available, detect_format
-from fmx_runtime.backends.install_hints import Machine, install_hint
+from fmx_runtime.backends.install_hints import Machine
 from fmx_runtime.command.writers import Recorded
 from fmx_runtime.errors import ModelFileError
-from fmx_runtime.model_file.container import read_metadata, read_model
-from fmx_runtime.model_file.metadata import ModelMetadata
+from fmx_runtime.model_file.describe import ModelFileDescription, describe_model_file
 from fmx_runtime.support.packages import versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fmx_runtime.backends.base import BackendName, ModelFormat
+    from fmx_runtime.backends.base import BackendName
+    from fmx_runtime.model_file.metadata import ModelMetadata
 
 __all__ = ["Info", "read"]
 
@@ -39,27 +37,13 @@ _POLARITY = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Info(Recorded):
-    """What there is to know of one file on this machine.
+class Info(ModelFileDescription, Recorded):
+    """A model file's description, to be written as text or as JSON.
 
     Attributes:
-        path: of the file.
-        format: of the model in it.
-        size_bytes: of the file.
-        problem: what is wrong with it, in a line; None if it is as it was exported.
-        metadata: what it says of itself.
-        interpreter: name and version of what would run it here; None if nothing would.
-        remedy: what to do where nothing would; None otherwise.
-        threads: images that would be answered at a time.
+        threads: number of images that would be classified at a time.
     """
 
-    path: str
-    format: ModelFormat
-    size_bytes: int
-    problem: str | None
-    metadata: ModelMetadata
-    interpreter: str | None
-    remedy: str | None
     threads: int
 
     @property
@@ -112,7 +96,7 @@ class Info(Recorded):
         yield "output", f"{metadata.output} of {len(metadata.labels):,} classes"
         yield from _measured(metadata)
         yield from _origin(metadata)
-        yield "runs here with", self.interpreter or f"no interpreter; {self.remedy}"
+        yield "runs here with", self.interpreter or f"no interpreter; {self.install_hint}"
         here = _here()
         workers = "1 image" if self.threads == 1 else f"{self.threads} images"
         yield "", f"Python {here['python']} on {here['machine']}; {workers} at a time"
@@ -120,41 +104,17 @@ class Info(Recorded):
 
 
 def read(path: str, *, backend: BackendName | None = None, threads: int = 1) -> Info:
-    """Read a model file's metadata, and compare its checksum.
+    """Read a model file's metadata and compare its checksum.
 
     Args:
         path: a ``.tflite`` or ``.onnx`` file.
-        backend: the interpreter that is wanted; None for the first installed one that fits.
-        threads: images that are to be answered at a time.
+        backend: the interpreter to look for; None for the first installed one that fits.
+        threads: number of images to be classified at a time.
 
     Raises:
-        ModelFileError: it cannot be read, is no model, or its metadata is missing or damaged.
+        ModelFileError: it cannot be read, is not a model, or its metadata is missing or damaged.
     """
-    content = read_model(Path(path))
-    try:
-        metadata = ModelMetadata.from_json(read_metadata(content))
-    except ModelFileError as error:
-        raise ModelFileError(f"'{path}': {error}") from error
-    problem = None
-    try:
-        metadata.check_model(content)
-    except ModelFileError as error:
-        problem = str(error)
-    model_format = detect_format(content)
-    assert model_format  # noqa: S101  there was metadata in it
-    fitting = [name for name in available() if (name == "onnxruntime") == (model_format == "onnx")]
-    chosen = [name for name in fitting if name == (backend or name)]
-    wanted = backend or ("onnxruntime" if model_format == "onnx" else "ai-edge-litert")
-    return Info(
-        path=path,
-        format=model_format,
-        size_bytes=len(content),
-        problem=problem,
-        metadata=metadata,
-        interpreter=" ".join(*versions(chosen[0]).items()) if chosen else None,
-        remedy=None if chosen else install_hint(wanted, Machine.here()),
-        threads=threads,
-    )
+    return Info(**vars(describe_model_file(path, backend=backend)), threads=threads)
 
 
 def _here() -> dict[str, Any]:

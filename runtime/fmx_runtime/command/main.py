@@ -309,7 +309,7 @@ def _work(options: argparse.Namespace) -> _Work:
     if options.info:
         return _Work(_infos(options))
     photo = _PHOTO[options.segment_garment]
-    classifier = _classifier(_model(options), options, **_external(options), photo=photo)
+    classifier = _classifier(_model(options), options, **_external(options), segment_garment=photo)
     top_k = min(options.top_k, len(classifier.metadata.labels))
     questions, live = _questions(options), options.camera is not None
     awaited = live or options.watch is not None  # by several workers, they would be given ahead
@@ -362,7 +362,7 @@ def _external(options: argparse.Namespace) -> dict[str, Any]:
 
     from fmx_runtime.model_file.labels import read_labels
 
-    return {"labels": read_labels(Path(options.labels)), "pixels": options.input_range}
+    return {"labels": read_labels(Path(options.labels)), "input_range": options.input_range}
 
 
 def _total(names: Sequence[str]) -> int | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from fmx_runtime.backends.base import detect_format
 from fmx_runtime.errors import ModelFileError
+from fmx_runtime.model_file.checksum import check_model
 from fmx_runtime.model_file.metadata import METADATA_KEY, ModelMetadata
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def read_checked_metadata(content: bytes) -> ModelMetadata:
         ModelFileError: no model, without metadata, or another model than the metadata's.
     """
     metadata = ModelMetadata.from_json(read_metadata(content))
-    metadata.check_model(content)
+    check_model(content, model_sha256=metadata.model_sha256, model_bytes=metadata.model_bytes)
     return metadata
 
 

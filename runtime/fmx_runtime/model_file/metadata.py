@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fmx_runtime.errors import ModelFileError
-from fmx_runtime.model_file.checksum import sha256
+from fmx_runtime.model_file.checksum import metadata_checksum
 from fmx_runtime.support import json_codec
 
 __all__ = [
@@ -174,7 +174,7 @@ class ModelMetadata:
     def to_json(self) -> str:
         """The metadata as text, with its own checksum: equal metadata give equal bytes."""
         data = dataclasses.asdict(self)
-        return json_codec.dump({**data, _CHECKSUM: _checksum(data)})
+        return json_codec.dump({**data, _CHECKSUM: metadata_checksum(data)})
 
     @classmethod
     def from_json(cls, text: str) -> ModelMetadata:
@@ -200,7 +200,7 @@ class ModelMetadata:
                 )
             metadata = json_codec.decode(cls, data)
             stated = data.pop(_CHECKSUM, None)
-            if stated != _checksum(data):
+            if stated != metadata_checksum(data):
                 raise ModelFileError(
                     "the model metadata was changed after it was exported (checksum differs); "
                     "export again"
@@ -210,23 +210,3 @@ class ModelMetadata:
         except RecursionError as error:
             raise ModelFileError("the model metadata is nested too deeply") from error
         return metadata
-
-    def check_model(self, content: bytes) -> None:
-        """Make sure that a file's model is the one that this metadata was written for.
-
-        Args:
-            content: the whole file.
-
-        Raises:
-            ModelFileError: its checksum differs.
-        """
-        model = content[: max(0, self.model_bytes)]
-        if not model or sha256(model) != self.model_sha256:
-            raise ModelFileError(
-                "was changed after it was exported (checksum differs); export again"
-            )
-
-
-def _checksum(data: dict[str, Any]) -> str:
-    """SHA-256, in hex, of the metadata's text without its checksum; keys of later versions count."""
-    return sha256(json_codec.dump(data).encode("utf-8", "surrogatepass"))

@@ -44,7 +44,7 @@ def test_what_would_run_it(exported: Path) -> None:
         assert found.record()["versions_here"]["pillow"] == importlib.metadata.version("pillow")
     found = info.read(str(exported / "baseline.int8.tflite"), backend="onnxruntime")
     assert found.interpreter is None
-    assert found.remedy
+    assert found.install_hint
 
 
 def test_as_text(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from fmx_runtime.bench.machine import usable_cores
 from fmx_runtime.errors import DataError, ImageError
 from fmx_runtime.images.decode import open_image
 from fmx_runtime.images.preprocess import to_pixels
+from fmx_runtime.support.cores import usable_cores
 from fmx_training.data.examples import Examples
 from fmx_training.data.image_folder import images_below
 
