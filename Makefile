@@ -6,26 +6,28 @@ PYTHON ?= $(firstword $(foreach python,python3.11 python3 python,$(if $(shell \
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help setup demo test test-arm64 test-armhf lint notebook bench bench-harness onnx-speed \
+.PHONY: help setup demo test test-all screenshot test-arm64 test-armhf lint notebook bench bench-harness onnx-speed \
 	bench-runtime model-cards photo-accuracy interpreter-versions export-coverage
 
 help:
-	@echo "make demo          data, train, export --int8, bench, fmx-run: a few epochs, under ten minutes"
-	@echo "make demo FULL=1   the same, trained to the end"
-	@echo "make test          all tests"
-	@echo "make test-arm64    the runtime's tests on an emulated 64-bit Arm: Raspberry Pi 4 and 5"
-	@echo "make test-armhf    the same on a 32-bit one, with tflite-runtime"
-	@echo "make lint          ruff, mypy, import rules"
-	@echo "make notebook      executes notebooks/fashion_mnist.ipynb in place, all epochs"
-	@echo "make bench         benchmarks/reference: the newest export, beside others' tools"
-	@echo "make bench-harness   docs/bench-harness.md: what the harness costs, and how well it repeats"
-	@echo "make onnx-speed    docs/onnx-speed.md: microseconds by operator, before and after"
-	@echo "make bench-runtime   docs/runtime-speed.md: what the runtime costs beside the interpreter"
-	@echo "make model-cards     docs/models: the trained models' figures (PHOTOS=DIR: on photos too)"
-	@echo "make photo-accuracy PHOTOS=DIR   how often photos are right, whole and with the garment found"
-	@echo "make interpreter-versions   docs/interpreter-versions.md: why int8 differs between versions"
-	@echo "make export-coverage   docs/export-coverage.md: which keras.applications can be exported (an hour)"
-	@echo "make setup         only the virtual environment in .venv"
+	@echo "make demo           data, train, export --int8, bench, fmx-run: a few epochs, some minutes"
+	@echo "make demo FULL=1    the same with all epochs"
+	@echo "make test           the tests, about eight minutes on two slow cores"
+	@echo "make test-all       every exhaustive test too, with SEEDS=4 times the random seeds, and on emulated Arm"
+	@echo "make test-arm64     tests on an emulated 64-bit Arm, Raspberry Pi 3 to 5 (ALL=1: all of the runtime's)"
+	@echo "make test-armhf     tests on an emulated 32-bit Arm, with tflite-runtime"
+	@echo "make lint           ruff, mypy, import rules"
+	@echo "make notebook       executes notebooks/fashion_mnist.ipynb in place, with all epochs"
+	@echo "make bench          writes benchmarks/reference: the newest export, beside reference tools"
+	@echo "make screenshot     writes docs/images/report.png: the top of benchmarks/reference/report.html"
+	@echo "make bench-harness  writes docs/bench-harness.md: what the benchmark costs, and how well it repeats"
+	@echo "make onnx-speed     writes docs/onnx-speed.md: time per operator, before and after"
+	@echo "make bench-runtime  writes docs/runtime-speed.md: the runtime's overhead over the interpreter"
+	@echo "make model-cards    writes docs/models: figures of the trained models (PHOTOS=DIR: on photos too)"
+	@echo "make photo-accuracy PHOTOS=DIR   accuracy on photos, whole and with the garment segmented"
+	@echo "make interpreter-versions   writes docs/interpreter-versions.md: why int8 differs between versions"
+	@echo "make export-coverage   writes docs/export-coverage.md: which keras.applications can be exported (an hour)"
+	@echo "make setup          only the virtual environment in .venv"
 
 setup: $(READY)
 
@@ -39,11 +41,16 @@ demo: $(READY)
 	$(BIN)/fmx demo $(if $(FULL),--full)
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+test-all: $(READY)
+	FMX_TEST_SEEDS=$(or $(SEEDS),4) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(MAKE) test-arm64 ALL=1
+	$(MAKE) test-armhf
 
 test-arm64 test-armhf: test-%: $(READY)
 	tools/emulated-python.sh $* build/$*
-	FMX_DEVICE=$(CURDIR)/build/$* $(BIN)/pytest -q tests/arm
+	FMX_DEVICE=$(CURDIR)/build/$* FMX_DEVICE_ALL=$(ALL) $(BIN)/pytest -q tests/arm
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -57,6 +64,9 @@ notebook: $(READY)
 
 bench: $(READY)
 	$(BIN)/fmx bench --reference-tools -o benchmarks/reference
+
+screenshot: $(READY)
+	$(BIN)/python tools/screenshot.py benchmarks/reference/report.html docs/images/report.png
 
 bench-harness: $(READY)
 	$(BIN)/python tools/bench_harness.py

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import hashlib
 import os
+import platform
+import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,17 +36,18 @@ if "FMX_PREPARED" not in os.environ:
     # networks trained in this process must equal those that `fmx train` trains
     prepare_training_process()
 
-_TIMED = {"benchmarks", "bench", "runtime", "test_bench", "test_speed", "test_start_up"}
-"""Folders and modules of tests that measure times: they come last, and nothing runs beside them."""
+ROOT = Path(__file__).parents[1]
+_KEPT_SECONDS = 24 * 3600
+"""How long models made from an older state of the source code are kept."""
 
 
-def _timed(item: pytest.Item) -> bool:
-    return not _TIMED.isdisjoint((item.path.parent.name, item.path.stem))
+def _is_timed(item: pytest.Item) -> bool:
+    return item.get_closest_marker("timed") is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put timed tests last, when what was begun beside the tests may be over."""
-    items.sort(key=_timed)
+    """Put timed tests last, when what was started beside the tests may be over."""
+    items.sort(key=_is_timed)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -51,8 +56,46 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if not hasattr(item.config, "workerinput"):
         return (yield)
     with Path(__file__).open("rb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX if _timed(item) else fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_EX if _is_timed(item) else fcntl.LOCK_SH)
         return (yield)
+
+
+def _sources_digest() -> str:
+    """SHA-256 of all that the shared models depend on, on this machine."""
+    files = [ROOT / "constraints.txt", Path(__file__)]
+    for package in ("training", "export", "runtime"):
+        files += sorted((ROOT / package).glob("fmx_*/**/*.py"))
+    digest = hashlib.sha256(platform.machine().encode())
+    for file in files:
+        digest.update(f"{file.relative_to(ROOT)} {file.stat().st_size}".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@pytest.fixture(scope="session")
+def made_once() -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that is made once for each state of the source code, for all workers and runs.
+
+    ``made_once(name, make)`` calls ``make(folder)`` unless the folder is there. Tests must not
+    change what is in it.
+    """
+    place = ROOT / "build" / "test-models" / _sources_digest()
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder, ready = place / name, place / f"{name}.ready"
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not ready.exists():
+                for old in place.parent.iterdir():
+                    if old.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                        shutil.rmtree(old, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                ready.touch()
+        return folder
+
+    return folder_of
 
 
 @pytest.fixture(scope="session")
@@ -131,12 +174,12 @@ def begin(few: Splits) -> Callable[..., Run]:
 def finished(
     begin: Callable[..., Run],
     train: Callable[..., None],
-    tmp_path_factory: pytest.TempPathFactory,
+    made_once: Callable[[str, Callable[[Path], None]], Path],
 ) -> Run:
     """A run of three epochs that was never interrupted."""
-    run = begin(tmp_path_factory.mktemp("runs") / "whole")
-    train(run)
-    return run
+    from fmx_training.run_folder import open_run
+
+    return open_run(made_once("run", lambda folder: train(begin(folder))))
 
 
 @pytest.fixture(scope="session")
@@ -182,18 +225,21 @@ def source(finished: Run) -> SourceModel:
 def exported(
     prepared_folder: Path | None,
     request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
+    made_once: Callable[[str, Callable[[Path], None]], Path],
 ) -> Path:
     """The finished run's export folder: float and int8 TFLite and ONNX files, and the manifest."""
     if prepared_folder:
         return prepared_folder / "exported"
+    return made_once("baseline", lambda folder: _export(request, folder))
+
+
+def _export(request: pytest.FixtureRequest, folder: Path) -> None:
     from fmx_export.common.calibration import CalibrationSet
     from fmx_export.pipeline import export
     from fmx_export.pipeline.formats import FLOAT32, INT8
 
     splits: Splits = request.getfixturevalue("splits")
     few: Splits = request.getfixturevalue("few")
-    folder = tmp_path_factory.mktemp("exports") / "baseline"
     export.export(
         request.getfixturevalue("source"),
         formats=(*FLOAT32, *INT8),
@@ -202,4 +248,3 @@ def exported(
         folder=folder,
         progress=lambda _: None,
     )
-    return folder

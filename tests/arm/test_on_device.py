@@ -17,38 +17,63 @@ pytestmark = pytest.mark.timeout(1800)  # an emulator is slow, and slower beside
 
 ROOT = Path(__file__).parents[2]
 DEVICE = "tests/arm/device"
+RUNTIME = "tests/runtime"
 OLD = [f"{DEVICE}/test_{name}.py" for name in ("old_interpreter", "same_pixels")]
-PIXELS = [f"tests/runtime/test_{name}.py" for name in ("decode", "preprocess", "photo")]
-REST = [f"tests/runtime/test_{name}.py" for name in ("metadata", "container", "images", "stream")]
+IMAGES = [
+    f"{RUNTIME}/images/test_{name}.py" for name in ("decode", "preprocess", "garment_segmentation")
+]
+# not run on an emulated processor even with ALL=1: by path below tests/runtime
 LEFT_OUT = {
-    "test_cli.py": "a hundred processes of three emulated seconds; device/test_command.py has some",
-    "test_probe.py": "likewise",
+    "command/test_main.py": "a hundred processes of 3 s each; device/test_command.py has some",
+    "model_file/test_sandbox.py": "likewise",
     "bench/test_command.py": "likewise",
-    "test_hostile_models.py": "minutes of mutated files, to which no processor matters",
-    "test_hostile_images.py": "likewise",
-    "test_external.py": "its models are made by Keras, which is not on the device",
-    "test_container.py::test_no_flipped_bit_of_a_metadata_goes_unnoticed": "each bit there is, likewise",
-    "test_images.py::test_a_folder_deeper_than_calls_can_be": "a thousand folders, likewise",
-    "test_self_test.py::test_where_it_was_made": "not here; device/test_same_answers.py has it",
+    "bench/test_session.py": "likewise",
+    "bench/test_process.py": "likewise",
+    "model_file/test_hostile_models.py": "minutes of damaged files; the processor does not matter",
+    "images/test_hostile_images.py": "likewise",
+    "model_file/test_external_model.py": "Keras makes its models, and the device has no Keras",
+    "model_file/test_specification.py": "ONNX files are made by packages the device does not have",
 }
-# by device and processor: which Python, and which tests
+# by device and processor: which Python, and which tests of each change
 DEVICES = {
     "arm64": {
-        # between them all of the runtime's tests: both cores of this machine have work
-        "cortex-a76": (
-            "bin",
-            [DEVICE, "tests/runtime", *map("--ignore={}".format, PIXELS + REST)],
-        ),
-        "cortex-a72": ("bin", [DEVICE, *PIXELS, *REST]),
+        # both cores of this machine have work
+        "cortex-a76": ("bin", [DEVICE, f"{RUNTIME}/backends", f"{RUNTIME}/test_classifier.py"]),
+        "cortex-a72": ("bin", [f"{DEVICE}/test_same_answers.py", *IMAGES]),
         "cortex-a53": ("old/bin", OLD),
     },
     "armhf": {
         "cortex-a7": ("bin", [*OLD, f"{DEVICE}/test_command.py"]),
-        # a process of its own: tflite-runtime's library takes tiny floats for zero, for all who run
-        # beside it, and Hypothesis refuses to work so
-        "max": ("bin", PIXELS),
+        # a process of its own: tflite-runtime's library flushes tiny floats to zero for all that
+        # runs beside it, and Hypothesis refuses to work so
+        "max": ("bin", IMAGES),
     },
 }
+EXHAUSTIVE = bool(os.environ.get("FMX_DEVICE_ALL"))
+if EXHAUSTIVE:  # all of the runtime's tests, shared between two processors
+    DEVICES["arm64"]["cortex-a76"] = (
+        "bin",
+        [
+            DEVICE,
+            *(f"{RUNTIME}/{name}" for name in ("backends", "bench", "sources", "support")),
+            f"{RUNTIME}/test_classifier.py",
+        ],
+    )
+    DEVICES["arm64"]["cortex-a72"] = (
+        "bin",
+        [
+            DEVICE,
+            *(f"{RUNTIME}/{name}" for name in ("command", "images", "model_file")),
+            *(f"{RUNTIME}/test_{name}.py" for name in ("errors", "init")),
+        ],
+    )
+
+
+def test_paths() -> None:
+    """Each test that is chosen or left out exists, so none goes missing in silence."""
+    chosen = {path for device in DEVICES.values() for _, paths in device.values() for path in paths}
+    for path in chosen | {f"{RUNTIME}/{name}" for name in LEFT_OUT}:
+        assert (ROOT / path).exists(), path
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +86,14 @@ def runs(
     for cpu, (python, tests) in DEVICES[device.name].items():
         folder = tmp_path_factory.mktemp(cpu)
         log = folder / "log.txt"
-        ignored = [
-            f"--{'deselect' if '::' in name else 'ignore'}=tests/runtime/{name}"
-            for name in LEFT_OUT
-        ]
+        ignored = [f"--ignore={RUNTIME}/{name}" for name in LEFT_OUT]
+        marked = [] if EXHAUSTIVE else ["-m", "not slow"]
         command = [device / python / "python", "-m", "pytest", "-p", "no:cacheprovider"]
         options = ["-rs", "--durations=10", f"--basetemp={folder / 'tests'}"]
         with log.open("wb") as stream:
             begun[cpu] = (
                 subprocess.Popen(
-                    [*command, *options, *ignored, *tests],
+                    [*command, *options, *marked, *ignored, *tests],
                     stdout=stream,
                     stderr=subprocess.STDOUT,
                     cwd=ROOT,
