@@ -1,0 +1,105 @@
+"""Decode many image files, and skip those that cannot be read."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from fmx_runtime.errors import DataError, ImageError
+from fmx_runtime.images.decode import open_image
+from fmx_runtime.images.preprocess import to_pixels
+from fmx_runtime.support.cores import usable_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fmx_runtime.images.preprocess import ImageLike
+    from fmx_runtime.model_file.metadata import InputSpec
+
+__all__ = ["Watch", "decode_all", "no_progress"]
+
+_MAX_UNREADABLE = 0.05
+"""Share of the images that may be skipped because they cannot be used; one may in any case."""
+
+_DETAIL = 8
+"""Pixels kept for each of the network's, as in `fmx_runtime.images.preprocess`."""
+
+
+class Watch(Protocol):
+    """Wraps an iterable to show progress."""
+
+    def __call__(self, items: Iterable[Any], total: int, what: str, /) -> Iterable[Any]:
+        """Return the items, of which there are ``total``; ``what`` describes them."""
+
+
+def no_progress(items: Iterable[Any], total: int, what: str, /) -> Iterable[Any]:  # noqa: ARG001
+    """Return the items."""
+    return items
+
+
+def decode_all(
+    data: str,
+    images: Sequence[ImageLike],
+    spec: InputSpec,
+    *,
+    min_side: int,
+    report: Callable[[str], None],
+    watch: Watch,
+) -> dict[int, NDArray[np.uint8]]:
+    """Decode images in several threads.
+
+    Args:
+        data: name of the images, for messages.
+        images: see `ImageLike`.
+        spec: the network's input.
+        min_side: image files with fewer pixels in width or height are skipped.
+        report: called with one line about each image that is skipped.
+        watch: see `Watch`.
+
+    Returns:
+        The pixels, uint8 ``spec.shape``, of each image that can be used, by its index.
+
+    Raises:
+        DataError: too many images cannot be used, or none can.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    usable: dict[int, NDArray[np.uint8]] = {}
+    problems: list[str] = []
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        work = functools.partial(_decode, spec=spec, min_side=min_side)
+        decoded = watch(pool.map(work, images), len(images), "images")
+        for index, result in enumerate(decoded):
+            if isinstance(result, str):
+                report(f"{result}; skipped")
+                problems.append(result)
+            else:
+                usable[index] = result
+    if not usable or len(problems) > max(1, _MAX_UNREADABLE * len(images)):
+        raise DataError(
+            f"'{data}': {len(problems):,} of {len(images):,} images cannot be used, more than "
+            f"{_MAX_UNREADABLE:.0%}; the first: {problems[0]}; repair or remove them"
+        )
+    return usable
+
+
+def _decode(image: ImageLike, spec: InputSpec, min_side: int) -> NDArray[np.uint8] | str:
+    """Return the image as the network's pixels, or what is wrong with it."""
+    try:
+        if min_side > 1 and isinstance(image, (str, os.PathLike)):
+            gray = spec.channels == 1 and spec.subject != "garment"
+            mode: Literal["L", "RGB"] = "L" if gray else "RGB"
+            opened = open_image(image, mode, _DETAIL * max(spec.width, spec.height))
+            if min(opened.size) < min_side:
+                return (
+                    f"'{image}' has {opened.width}x{opened.height} pixels, fewer than {min_side} "
+                    "in width or height"
+                )
+            image = opened
+        return to_pixels(image, spec)
+    except ImageError as error:
+        return str(error)
