@@ -1,10 +1,10 @@
-"""fmx-runtime: model file + image -> label and score, on small computers.
+"""fmx-runtime: classify images on small computers with the model files of ``fmx export``.
 
 >>> from fmx_runtime import Classifier
 >>> Classifier("baseline.int8.tflite").classify("boot.png")  # doctest: +SKIP
 
-The names below are imported when they are first asked for: ``--help`` needs neither numpy nor
-Pillow, and an error can be caught without them.
+Public names are imported on first use, so that ``fmx-run --help`` and the exceptions need neither
+NumPy nor Pillow.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ __all__ = [
     "Prediction",
 ]
 
-_HOMES = {
+# the module of each public name; of all others it is `errors`
+_MODULES = {
     "Classifier": "classifier",
     "ModelMetadata": "model_file.metadata",
     "Prediction": "classifier",
@@ -49,4 +50,4 @@ def __getattr__(name: str) -> Any:
     """Import a public name from the module that defines it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES.get(name, 'errors')}"), name)

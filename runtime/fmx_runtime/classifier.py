@@ -161,7 +161,7 @@ class Classifier:
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
-        scores = self._scores(to_pixels(image, self._spec, photo=self._segment_garment))
+        scores = self._scores(to_pixels(image, self._spec, segment_garment=self._segment_garment))
         if top_k == 1:
             best = [scores.index(max(scores))]
         else:
@@ -199,7 +199,7 @@ class Classifier:
             return os.fork()
 
     def _scores(self, pixels: NDArray[np.uint8]) -> list[float]:
-        """Return the class probabilities, rounded to float32, of one ``(height, width, channels)``."""
+        """Return class probabilities, rounded to float32, of one image of the input size."""
         tensor = pixels[np.newaxis]
         if not self._takes_bytes:
             tensor = to_tensor(tensor, self._spec)

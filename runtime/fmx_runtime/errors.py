@@ -1,16 +1,17 @@
-"""What can go wrong, as types.
+"""The exceptions that fmx raises.
 
 ::
 
     FmxError                exit code 1
-    ├── ModelFileError      3   (ValueError)   no model, a damaged one, or one without metadata
-    ├── BackendError        3   (ImportError)  no interpreter for this model is installed
-    ├── ImageError        1   (ValueError)   an image that cannot be read
-    ├── DataError           1   (ValueError)   a data set, run or option that cannot be used
-    ├── OutputError         1   (OSError)      results cannot be written
-    └── ExportError         3   (RuntimeError) an exported file is not as good as it has to be
+    ├── ModelFileError      3   (ValueError)   a file is missing, damaged or not a model
+    ├── BackendError        3   (ImportError)  no interpreter for the model is installed
+    ├── ImageError          1   (ValueError)   an image cannot be read
+    ├── DataError           1   (ValueError)   a data set, run or option cannot be used
+    ├── OutputError         1   (OSError)      a result cannot be written
+    └── ExportError         3   (RuntimeError) a model cannot be converted correctly
 
-Each message is one line: what failed and on which file; expected and found; what to do.
+Each message is one line: what failed and on which file, what was expected and found, and what to
+do.
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ __all__ = [
 
 
 class FmxError(Exception):
-    """Any failure that fmx explains; ``exit_code`` is what its commands exit with."""
+    """Base class of all fmx errors; ``exit_code`` is the exit code of the commands."""
 
     exit_code = 1
 
 
 class ModelFileError(FmxError, ValueError):
-    """A model file is missing, damaged, or does not describe itself."""
+    """A model file is missing, is damaged, is not a model, or has no metadata."""
 
     exit_code = 3
 
 
 class BackendError(FmxError, ImportError):
-    """The interpreter that a model file needs is not installed, or refuses the file."""
+    """The interpreter for a model file is not installed, or cannot be loaded."""
 
     exit_code = 3
 
@@ -53,10 +54,10 @@ class DataError(FmxError, ValueError):
 
 
 class OutputError(FmxError, OSError):
-    """A result cannot be written; what stood there before is untouched."""
+    """A result cannot be written; an earlier file in its place is unchanged."""
 
 
 class ExportError(FmxError, RuntimeError):
-    """A model cannot be converted, or the converted file does not answer as the model does."""
+    """A model cannot be converted, or the exported file is less accurate than allowed."""
 
     exit_code = 3

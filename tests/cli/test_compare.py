@@ -93,7 +93,7 @@ def test_equal_files_give_equal_words(here: Callable[..., Done], worse: Path) ->
     [
         (None, r"new\.json' cannot be read: No such file"),
         (b"\xff\xfe\x00", r"new\.json' is no benchmark result: it is no text"),
-        (b"rubbish", r"new\.json': the benchmark result is no JSON"),
+        (b"rubbish", r"new\.json': the benchmark result is not JSON"),
         (b'{"schema": 1}', "has schema 1, this version of fmx reads 2: measure again"),
         (b'{"schema": 3}', "has schema 3, this version of fmx reads 2: measure again"),
         (b'{"schema": 2}', "lacks 'data'"),

@@ -171,7 +171,7 @@ def test_a_folder_with_a_finished_run(
         (["-o", "nowhere"], "'nowhere' holds no training run"),
         (["-o", "empty"], "'empty' holds no training run"),
         (["-o", "file"], "'file/run.json' cannot be read"),
-        (["-o", "damaged"], "'damaged/run.json' is no JSON"),
+        (["-o", "damaged"], "'damaged/run.json' is not JSON"),
     ],
 )
 def test_nothing_to_resume(

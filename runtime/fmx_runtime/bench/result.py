@@ -1,13 +1,18 @@
-"""What was measured, on which images and machines: raw samples as versioned JSON, immutable.
+"""The benchmark result: raw samples as versioned, immutable JSON.
 
-Statistics are computed when they are read; the file holds none. docs/benchmark-result.md describes
-it key by key.
+The file holds samples and no statistics; those are computed when the result is read.
+docs/benchmark-result.md describes each key.
 
 History of the schema:
 
-1. one machine; every process measured several rounds
-2. several machines (``runs``); each round in a fresh process; throughput by batch and threads,
-   probabilities of the true labels, models that failed, the machine's state meanwhile, peers
+1. one machine; each process measured several rounds
+2. several machines (``runs``); each round in a fresh process; throughput by batch size and number
+   of threads, scores of the true labels, failures, machine states, reference tools
+3. the field's terms: ``rounds`` are ``repeats``, ``calls`` ``iterations``, ``calls_us``
+   ``latencies_us``, ``start_s`` ``first_prediction_s``, ``rates`` ``images_per_second``,
+   ``answers`` ``predictions``, ``true_scores`` ``true_label_scores``, ``moments``
+   ``machine_states``, ``place`` ``device`` (``here`` is ``local``), ``peers``
+   ``reference_tools``, ``pictures_sha256`` ``images_sha256``
 """
 
 from __future__ import annotations
@@ -21,36 +26,39 @@ from fmx_runtime.model_file.metadata import Precision  # noqa: TC001 (likewise)
 from fmx_runtime.support import json_codec
 
 __all__ = [
+    "LOCAL",
     "SCHEMA",
     "Failure",
     "ReferenceToolTiming",
+    "Repeat",
     "Result",
-    "Round",
     "Run",
     "Settings",
     "Throughput",
     "Variant",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
+LOCAL = "local"
+"""`Run.device` of the machine that the benchmark was started on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a run was done.
+    """How a run was measured.
 
     Attributes:
-        rounds: in each of them every model is measured once, one after the other.
-        calls: timed single-image calls of each model in each round, at most.
-        warmup: untimed calls before them.
-        core: the processor core that processes on one thread were bound to; None where that cannot
-            be.
-        batches: images that were handed over in one call, to measure throughput.
-        threads: of the interpreter, likewise.
+        repeats: how often each model was measured, each time in a fresh process.
+        iterations: the most timed single-image predictions of each model in each repeat.
+        warmup: untimed predictions before them.
+        core: the processor core that single-threaded processes were bound to; None where processes
+            cannot be bound.
+        batches: the batch sizes of the throughput measurement.
+        threads: the numbers of interpreter threads of the throughput measurement.
     """
 
-    rounds: int
-    calls: int
+    repeats: int
+    iterations: int
     warmup: int
     core: int | None
     batches: tuple[int, ...]
@@ -58,49 +66,54 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """What one fresh process measured of one model, on one thread.
+class Repeat:
+    """What one fresh process measured of one model on one thread.
 
     Attributes:
-        latencies_us: microseconds of each single-image call, from its pixels to probabilities.
-        start_s: seconds from the start of the process to its first answer.
-        peak_bytes: the most memory that it held up to then.
+        latencies_us: microseconds of each single-image prediction, from pixels to scores.
+        first_prediction_s: seconds from the start of the process to its first prediction.
+        peak_bytes: the process's peak memory up to its first prediction.
     """
 
     latencies_us: tuple[float, ...]
-    start_s: float
+    first_prediction_s: float
     peak_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """Images per second, once for each repetition, of ``batch`` handed over in one call.
+    """The throughput at one batch size and number of threads.
 
-    Exported networks take one image at a time, and answer a batch one after the other.
+    Exported networks take one image at a time, so a batch is predicted image by image.
+
+    Attributes:
+        batch: images in one call.
+        threads: threads of the interpreter.
+        images_per_second: one value for each repetition.
     """
 
     batch: int
     threads: int
-    rates: tuple[float, ...]
+    images_per_second: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One model in one form, and all that was measured of it on one machine.
+    """One model in one format and precision, and all that was measured of it on one machine.
 
     Attributes:
         name: the file's name.
-        format: what runs it.
+        format: ``keras``, ``tflite`` or ``onnx``.
         precision: of weights and activations.
         runtime: interpreter and version.
         size_bytes: of the file.
         sha256: of the file, in hex.
-        macs: multiply-accumulates for one image, None where nobody has counted them.
-        rounds: in the order they were run; a model whose start takes seconds has fewer.
-        throughputs: one for each pair of batch and threads.
-        answers: the label that each image got, by number.
-        scores: the probability that each answer came with, 0 to 1.
-        true_scores: the probability that each image's true label got, 0 to 1.
+        macs: multiply-accumulates of one prediction; None if they were not counted.
+        repeats: in the order of measurement; the Keras model has fewer, because it loads slowly.
+        throughputs: one for each pair of batch size and number of threads.
+        predictions: the predicted class of each image, by number.
+        scores: the score of each predicted class, 0 to 1.
+        true_label_scores: the score of each image's true label, 0 to 1.
     """
 
     name: str
@@ -110,16 +123,16 @@ class Variant:
     size_bytes: int
     sha256: str
     macs: int | None
-    rounds: tuple[Round, ...]
+    repeats: tuple[Repeat, ...]
     throughputs: tuple[Throughput, ...]
-    answers: tuple[int, ...]
+    predictions: tuple[int, ...]
     scores: tuple[float, ...]
-    true_scores: tuple[float, ...]
+    true_label_scores: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A model that was not measured, or not to the end, and why, in one line."""
+    """A model or device that could not be measured, and the reason in one line."""
 
     name: str
     reason: str
@@ -127,25 +140,25 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceToolTiming:
-    """Another tool's time beside ours, of the same work in the same rounds.
+    """The time of a reference tool beside fmx's time for the same work, in the same repeats.
 
     Attributes:
-        peer: the tool.
-        version: of it.
+        tool: the tool's name.
+        version: the tool's version.
         variant: the model file's name.
-        statistic: that both figures are, of one round's calls.
+        statistic: the statistic of one repeat's calls that both figures are.
         what: the work that is timed.
-        theirs_us: microseconds, one for each round.
-        ours_us: likewise.
+        tool_us: the tool's microseconds, one value for each repeat.
+        fmx_us: fmx's microseconds, one value for each repeat.
     """
 
-    peer: str
+    tool: str
     version: str
     variant: str
     statistic: Literal["mean", "p50"]
     what: str
-    theirs_us: tuple[float, ...]
-    ours_us: tuple[float, ...]
+    tool_us: tuple[float, ...]
+    fmx_us: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,33 +166,36 @@ class Run:
     """What was measured on one machine.
 
     Attributes:
-        place: ``here``, or what the device is called.
-        machine_states: the machine's state before the first round and after each.
-        variants: the Keras model first, if it took part, then the files.
-        failures: of models that were to take part.
-        peers: other tools' figures.
+        device: `LOCAL`, or the device's host name.
+        machine: the machine's description.
+        settings: how it was measured.
+        machine_states: the machine's state before the first repeat and after each.
+        variants: the Keras model first, if it was measured, then the model files.
+        failures: models that could not be measured.
+        reference_tools: times of reference tools.
     """
 
-    place: str
+    device: str
     machine: Machine
     settings: Settings
     machine_states: tuple[MachineState, ...]
     variants: tuple[Variant, ...]
     failures: tuple[Failure, ...]
-    peers: tuple[ReferenceToolTiming, ...] = ()
+    reference_tools: tuple[ReferenceToolTiming, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Runs on the same images.
+    """Runs on one or more machines, all on the same images.
 
     Attributes:
-        data: which images, for example ``fashion-mnist test``.
-        created: when the first run ended, UTC, ISO 8601.
+        data: the name of the images, for example ``fashion-mnist test``.
+        created: when the first run ended; UTC, ISO 8601.
         class_names: in the order of their numbers.
-        labels: the true label of each image, by number.
-        images_sha256: of the images and labels, in hex.
-        runs: this machine's first, then the devices'.
+        labels: the true class of each image, by number.
+        images_sha256: of images and labels, in hex.
+        runs: the local machine's first, then the devices'.
+        schema: the schema of the JSON.
     """
 
     data: str
@@ -194,40 +210,41 @@ class Result:
         """Check what all statistics rely on.
 
         Raises:
-            DataError: no run or no image; or a model has a label that there is not, an image
-                without an answer, or a round without times.
+            DataError: There is no run or no image, a label has no class name, a model has not
+                exactly one prediction for each image, or a time or throughput is missing.
         """
         if not self.runs or not self.labels:
             raise DataError("the benchmark result is empty: measure at least one image")
-        known = set(range(len(self.class_names)))
-        if not known.issuperset(self.labels):
-            raise DataError("the benchmark result has images of classes that it does not name")
+        classes = set(range(len(self.class_names)))
+        if not classes.issuperset(self.labels):
+            raise DataError("the benchmark result has labels without a class name; measure again")
         for run in self.runs:
             for variant in run.variants:
-                self._check(variant, known)
+                self._check(variant, classes)
 
-    def _check(self, variant: Variant, known: set[int]) -> None:
-        named = f"the benchmark result: '{variant.name}'"
-        lists = (variant.answers, variant.scores, variant.true_scores)
-        if {len(values) for values in lists} != {len(self.labels)}:
-            raise DataError(f"{named} has not answered each image once; measure again")
-        if not known.issuperset(variant.answers):
-            raise DataError(f"{named} answers with classes that the data have not; measure again")
-        times = [min(one.latencies_us, default=0) for one in variant.rounds]
-        rates = [min(one.rates, default=0) for one in variant.throughputs]
-        if not times or min(times) <= 0 or min(rates, default=1) <= 0:
-            raise DataError(f"{named} has a round without times; measure again")
+    def _check(self, variant: Variant, classes: set[int]) -> None:
+        place = f"the benchmark result: '{variant.name}'"
+        per_image = (variant.predictions, variant.scores, variant.true_label_scores)
+        if {len(values) for values in per_image} != {len(self.labels)}:
+            raise DataError(f"{place} does not have one prediction for each image; measure again")
+        if not classes.issuperset(variant.predictions):
+            raise DataError(f"{place} predicts classes that the data does not have; measure again")
+        shortest = [min(repeat.latencies_us, default=0) for repeat in variant.repeats]
+        lowest = [min(one.images_per_second, default=0) for one in variant.throughputs]
+        if not shortest or min(shortest) <= 0 or min(lowest, default=1) <= 0:
+            raise DataError(f"{place} has a repeat without times; measure again")
 
     def to_json(self) -> str:
-        """The result as one line of text; equal results give equal text."""
+        """Return the result as one line of JSON; equal results give equal text."""
         return json_codec.encode(self)
 
     @classmethod
     def from_json(cls, text: str) -> Result:
-        """Read a result; keys that this version does not know are passed over.
+        """Read a result from JSON; unknown keys are ignored.
 
         Raises:
-            DataError: no JSON object, another schema, or a value that is missing or wrong.
+            DataError: The text is not a JSON object or has another schema, or a value is missing or
+                wrong.
         """
         try:
             document = json_codec.parse(text)

@@ -1,1 +1,1 @@
-"""What a model file says of itself, and how that is found, checked and read."""
+"""Find, check and read what a model file states about its model."""

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fmx_runtime.errors import ModelFileError
 from fmx_runtime.support import json_codec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 __all__ = ["check_model", "metadata_checksum", "sha256"]
 
 _SMALL_BYTES = 1 << 20
-"""Up to here Python's own SHA-256 is faster than loading OpenSSL, which hashes faster."""
+"""Content up to this size is hashed without OpenSSL, which takes longer to load: 9 ms of a cold
+start of 100. CPython's own module loads at once, but takes up to five times as long per byte.
+"""
 
 
 def sha256(content: bytes) -> str:
     """Return the SHA-256 digest of ``content`` in hexadecimal."""
-    return str(_implementation(len(content))(content).hexdigest())
+    digest: Any = (
+        _small_sha256(content) if len(content) <= _SMALL_BYTES else _hashlib_sha256(content)
+    )
+    return str(digest.hexdigest())
 
 
 def check_model(content: bytes, *, model_sha256: str, model_bytes: int) -> None:
@@ -47,20 +49,19 @@ def metadata_checksum(data: dict[str, Any]) -> str:
     return sha256(json_codec.dump(data).encode("utf-8", "surrogatepass"))
 
 
-def _implementation(size: int) -> Callable[[bytes], Any]:
-    """Return the SHA-256 that takes least time for ``size`` bytes, loading it included.
+def _hashlib_sha256(content: bytes) -> Any:
+    from hashlib import sha256
 
-    `hashlib` loads OpenSSL, which takes longer than hashing a small model: 9 ms of a start that
-    takes 100. CPython's own module has no such cost, but takes up to five times as long per byte.
-    """
-    if size <= _SMALL_BYTES:
+    return sha256(content)
+
+
+def _small_sha256(content: bytes) -> Any:
+    """Hash with CPython's own module, which may have been left out of a build."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:  # before CPython 3.12
         try:
-            from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]
-        except ImportError:  # before CPython 3.12
-            try:
-                from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
-            except ImportError:  # CPython may be built without either
-                from hashlib import sha256
-    else:
-        from hashlib import sha256
-    return sha256
+            from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
+        except ImportError:
+            return _hashlib_sha256(content)
+    return sha256(content)

@@ -1,10 +1,11 @@
-"""A model file's bytes, and where the metadata lies in them; with nothing but the standard library.
+"""Find the metadata inside a model file, with nothing but the standard library.
 
 - TFLite: the entry ``fmx.json`` of the ZIP archive that follows the flatbuffer.
 - ONNX: the property ``fmx.json`` among the ``metadata_props`` of the ``ModelProto``.
 
-An interpreter believes the bytes that it is given, and some damaged ones end its process. So the
-metadata is read first, and its checksum decides whether an interpreter sees the file at all.
+docs/model-file.md specifies both. Interpreters trust the bytes that they are given, and some
+damaged files crash them. So the metadata is read first, and its checksums decide whether an
+interpreter sees the file at all.
 """
 
 from __future__ import annotations
@@ -26,45 +27,52 @@ if TYPE_CHECKING:
 
 __all__ = ["find_metadata", "read_checked_metadata", "read_metadata", "read_model"]
 
-_LARGEST_BYTES = 1 << 30  # the largest of the usual classifiers, VGG19 in float32, has half of that
+_MAX_FILE_BYTES = 1 << 30
+"""Twice the size of VGG19 in float32, the largest of the usual classifiers."""
 
-_SNIFFED_BYTES = 8
+_FIRST_BYTES = 8  # enough for `detect_format`
 _NO_MODEL = "neither a TFLite nor an ONNX model"
 
-# what counts here of ZIP's end record, of an entry of its directory, and of a file's own header
-_END = struct.Struct("<10x H L L 2x")  # entries; size and place of the directory
-_ENTRY = struct.Struct("<10x H 4x L 4x L H H H 8x L")  # method, CRC, size, lengths, header's place
-_HEADER = struct.Struct("<26x H H")  # lengths of name and extra field
-_LONGEST_COMMENT = (1 << 16) - 1
+# Fields of ZIP records that are needed here; the others are skipped.
+_END_RECORD = struct.Struct("<10x H L L 2x")
+"""Number of entries; size and offset of the central directory."""
+_DIRECTORY_ENTRY = struct.Struct("<10x H 4x L 4x L H H H 8x L")
+"""Method, CRC-32, size, lengths of name, extra field and comment, offset of the local header."""
+_LOCAL_HEADER = struct.Struct("<26x H H")
+"""Lengths of name and extra field."""
+_END_SIGNATURE = b"PK\x05\x06"
+_MAX_COMMENT_BYTES = (1 << 16) - 1
+_STORED = 0  # the method of an entry that is not compressed
 
-# numbers in onnx.proto: ModelProto.metadata_props, and key and value of its StringStringEntryProto
+# Field numbers in onnx.proto: of ModelProto, and of StringStringEntryProto.
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
-# protobuf's wire types, and how many bytes those of a fixed size have
-_VARINT, _DELIMITED = 0, 2
+# Wire types of protobuf, and the number of bytes of those with a fixed size.
+_VARINT, _LENGTH_DELIMITED = 0, 2
 _FIXED_BYTES = {1: 8, 5: 4}
-_VARINT_BYTES = 10  # for 64 bits
-_MOST_FIELDS = 100_000  # of a message: read in a tenth of a second; an exported model has a dozen
+_MAX_VARINT_BYTES = 10  # for 64 bits
+_CONTINUATION_BIT = 0x80
+_MAX_FIELDS = 100_000
+"""Of one message. That many are read in 0.1 s; an exported model has a dozen."""
 
 
 def read_model(path: str | os.PathLike[str]) -> bytes:
-    """A model file's content.
+    """Read a model file.
 
     Raises:
-        ModelFileError: it is missing, may not be read, is no regular file, too large, or neither
-            a TFLite nor an ONNX model; of such ones no more than the first bytes are read.
+        ModelFileError: the file is missing, may not be read, is not a regular file, is too large,
+            or is neither a TFLite nor an ONNX model. Of the latter only a few bytes are read.
     """
     try:
-        status = os.stat(path)  # noqa: PTH116  pathlib takes 3 ms of a cold start
-        # a device or a pipe may have no end, or no beginning; of a folder the system says it
+        status = os.stat(path)  # noqa: PTH116  importing pathlib takes 3 ms of a cold start
+        # a device or a pipe may never end; for a folder, open() gives the reason
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise ModelFileError(f"model '{path}' is no regular file, but a device or a pipe")
+            raise ModelFileError(f"model '{path}' is not a regular file, but a device or a pipe")
         with open(path, "rb") as file:  # noqa: PTH123
-            start = file.read(_SNIFFED_BYTES)
-            if detect_format(start) is None:
+            if detect_format(file.read(_FIRST_BYTES)) is None:
                 raise ModelFileError(f"'{path}': {_NO_MODEL}")
-            if status.st_size > _LARGEST_BYTES:
+            if status.st_size > _MAX_FILE_BYTES:
                 raise ModelFileError(
-                    f"model '{path}' has {status.st_size} bytes, at most {_LARGEST_BYTES} are read"
+                    f"model '{path}' has {status.st_size} bytes, at most {_MAX_FILE_BYTES} are read"
                 )
             file.seek(0)
             return file.read()
@@ -73,17 +81,17 @@ def read_model(path: str | os.PathLike[str]) -> bytes:
     except OSError as error:
         raise ModelFileError(f"model '{path}' cannot be read: {error.strerror}") from error
     except MemoryError as error:
-        raise ModelFileError(f"model '{path}' does not fit into the memory") from error
+        raise ModelFileError(f"model '{path}' does not fit into memory") from error
 
 
 def read_checked_metadata(content: bytes) -> ModelMetadata:
-    """The metadata, if the model's bytes are those that it was written for.
+    """Return a file's metadata after comparing its checksum and the model's.
 
     Args:
         content: the whole file.
 
     Raises:
-        ModelFileError: no model, without metadata, or another model than the metadata's.
+        ModelFileError: the file is not a model, has no metadata, or a checksum differs.
     """
     metadata = ModelMetadata.from_json(read_metadata(content))
     check_model(content, model_sha256=metadata.model_sha256, model_bytes=metadata.model_bytes)
@@ -91,33 +99,36 @@ def read_checked_metadata(content: bytes) -> ModelMetadata:
 
 
 def read_metadata(content: bytes) -> str:
-    """The model metadata's JSON.
+    """Return the JSON text of a file's metadata; no checksum is compared.
 
     Args:
-        content: the whole model file.
+        content: the whole file.
 
     Raises:
-        ModelFileError: neither a TFLite nor an ONNX model, a damaged one, or one without metadata.
+        ModelFileError: the file is not a model, is damaged, or has no metadata.
     """
     metadata = find_metadata(content)
     if metadata is None:
         raise ModelFileError(
             "carries no model metadata: it is cut off, or was not written by 'fmx export'; export "
-            "again, or name the classes of a model from elsewhere with 'fmx-run --labels FILE'"
+            "again, or give the class names of an external model with 'fmx-run --labels FILE'"
         )
     return metadata
 
 
 def find_metadata(content: bytes) -> str | None:
-    """As `read_metadata`, but None for a model without one.
+    """Return what `read_metadata` does, or None for a file without metadata.
 
-    Whatever the bytes are, neither memory nor time grows faster than their number.
+    Time and memory grow at most linearly with the file's size, whatever it holds.
+
+    Raises:
+        ModelFileError: the file is not a model, or is damaged.
     """
     model_format = detect_format(content)
     if model_format is None:
         raise ModelFileError(_NO_MODEL)
     try:
-        metadata = _from_zip(content) if model_format == "tflite" else _from_protobuf(content)
+        metadata = _find_in_zip(content) if model_format == "tflite" else _find_in_onnx(content)
         return None if metadata is None else metadata.decode("utf-8")
     except (struct.error, ValueError, LookupError) as error:
         raise ModelFileError(
@@ -125,74 +136,80 @@ def find_metadata(content: bytes) -> str | None:
         ) from error
 
 
-def _from_zip(content: bytes) -> bytes | None:
-    """The entry, by ZIP's central directory; the last one of that name counts.
+def _find_in_zip(content: bytes) -> bytes | None:
+    """Return the entry of a ZIP archive that its central directory lists last under that name.
 
-    The standard library's `zipfile` would do it too; a tenth of a cold start is its import.
+    Written by hand, because importing the standard library's `zipfile` takes a tenth of a cold
+    start.
     """
-    end = content.rfind(b"PK\5\6", max(0, len(content) - _END.size - _LONGEST_COMMENT))
+    search_start = max(0, len(content) - _END_RECORD.size - _MAX_COMMENT_BYTES)
+    end = content.rfind(_END_SIGNATURE, search_start)
     if end < 0:
         return None
-    entries, directory_size, directory = _END.unpack_from(content, end)
-    at = end - directory_size
-    before = at - directory  # bytes in front of the archive, if its offsets do not count them
+    entries, directory_size, directory_offset = _END_RECORD.unpack_from(content, end)
+    position = end - directory_size
+    # offsets may or may not count the bytes in front of the archive
+    archive_start = position - directory_offset
     metadata = None
     for _ in range(entries):
-        method, checksum, size, name, extra, comment, header = _ENTRY.unpack_from(content, at)
-        if content[at + _ENTRY.size :][:name] == METADATA_KEY.encode():
-            # a stored metadata is no larger than the file, while a compressed one could fill the memory
-            if method != 0:
-                raise ValueError("it is compressed, as 'fmx export' writes none")
-            header += before
-            start = header + _HEADER.size + sum(_HEADER.unpack_from(content, header))
+        fields = _DIRECTORY_ENTRY.unpack_from(content, position)
+        method, checksum, size, name_size, extra_size, comment_size, header_offset = fields
+        name_start = position + _DIRECTORY_ENTRY.size
+        if content[name_start : name_start + name_size] == METADATA_KEY.encode():
+            # a stored entry is no larger than the file; a compressed one could fill the memory
+            if method != _STORED:
+                raise ValueError("the entry is compressed")
+            header = archive_start + header_offset
+            start = header + _LOCAL_HEADER.size + sum(_LOCAL_HEADER.unpack_from(content, header))
             metadata = content[start : start + size]
             if zlib.crc32(metadata) != checksum:
-                raise ValueError("it is not as it was written")
-        at += _ENTRY.size + name + extra + comment
+                raise ValueError("the entry's CRC-32 differs")
+        position = name_start + name_size + extra_size + comment_size
     return metadata
 
 
-def _from_protobuf(content: bytes) -> bytes | None:
+def _find_in_onnx(content: bytes) -> bytes | None:
+    """Return the value of the last metadata property of that name."""
     metadata = None
-    for number, field in _delimited_fields(memoryview(content)):
+    for number, field in _length_delimited_fields(memoryview(content)):
         if number == _METADATA_PROPS:
-            entry = dict(_delimited_fields(field))
+            entry = dict(_length_delimited_fields(field))
             if bytes(entry[_KEY]) == METADATA_KEY.encode():
                 metadata = bytes(entry[_VALUE])
     return metadata
 
 
-def _delimited_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Number and content of each field of a protobuf message that states its length."""
-    at = 0
+def _length_delimited_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and content of each length-delimited field of a protobuf message."""
+    position = 0
     for count in itertools.count():
-        if at == len(message):
+        if position == len(message):
             return
-        if count == _MOST_FIELDS:
-            raise ValueError("it has too many fields")
-        tag, at = _varint(message, at)
+        if count == _MAX_FIELDS:
+            raise ValueError("the message has too many fields")
+        tag, position = _read_varint(message, position)
         number, wire_type = tag >> 3, tag & 7
         if wire_type == _VARINT:
-            _, at = _varint(message, at)
+            _, position = _read_varint(message, position)
             continue
-        start = at
-        if wire_type == _DELIMITED:
-            size, start = _varint(message, at)
+        start = position
+        if wire_type == _LENGTH_DELIMITED:
+            size, start = _read_varint(message, position)
         else:
             size = _FIXED_BYTES[wire_type]
-        at = start + size
-        if at > len(message):
-            raise ValueError("it is cut off")
-        if wire_type == _DELIMITED:
-            yield number, message[start:at]
+        position = start + size
+        if position > len(message):
+            raise ValueError("the message is cut off")
+        if wire_type == _LENGTH_DELIMITED:
+            yield number, message[start:position]
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """The number that begins at ``at``, seven bits a byte, and where it ends."""
+def _read_varint(message: memoryview, position: int) -> tuple[int, int]:
+    """Return the number that begins at ``position``, seven bits a byte, and where it ends."""
     value = 0
-    for index in range(_VARINT_BYTES):
-        byte = message[at + index]
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:  # noqa: PLR2004
-            return value, at + index + 1
-    raise ValueError("a number has no end")
+    for index in range(_MAX_VARINT_BYTES):
+        byte = message[position + index]
+        value |= (byte & ~_CONTINUATION_BIT) << 7 * index
+        if not byte & _CONTINUATION_BIT:
+            return value, position + index + 1
+    raise ValueError("the number does not end")

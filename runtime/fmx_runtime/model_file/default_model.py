@@ -1,4 +1,4 @@
-"""Which model is meant where none is named."""
+"""Choose the model file to use where none is named."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from glob import glob
 
 __all__ = ["SHIPPED", "default_model"]
 
-_PLACES = ("*.int8.tflite", "exports/*/*.int8.tflite")
+_PATTERNS = ("*.int8.tflite", "exports/*/*.int8.tflite")
 
-# not by pathlib, which takes as long to import as all the rest of a command's start
+# os.path, because importing pathlib takes as long as the rest of a command's start
 SHIPPED = os.path.join(os.path.dirname(os.path.dirname(__file__)), "models", "edge.int8.tflite")  # noqa: PTH118, PTH120
-"""The model that comes with this package: ten kinds of clothes."""
+"""The model that comes with this package; its ten classes are kinds of clothes."""
 
 
 def default_model() -> str:
-    """$FMX_MODEL, else the newest int8 TFLite file here or in ``exports/*/``, else `SHIPPED`."""
-    if named := os.environ.get("FMX_MODEL"):
-        return named
-    found = [path for place in _PLACES for path in glob(place) if os.path.isfile(path)]  # noqa: PTH113, PTH207
-    return max(found, key=lambda path: os.stat(path).st_mtime) if found else SHIPPED  # noqa: PTH116
+    """Return the path of the model file to use.
+
+    It is ``$FMX_MODEL``, or else the newest int8 TFLite file in the current folder or in
+    ``exports/*/``, or else `SHIPPED`.
+    """
+    if from_environment := os.environ.get("FMX_MODEL"):
+        return from_environment
+    matches = [path for pattern in _PATTERNS for path in glob(pattern) if os.path.isfile(path)]  # noqa: PTH113, PTH207
+    return max(matches, key=lambda path: os.stat(path).st_mtime) if matches else SHIPPED  # noqa: PTH116

@@ -1,4 +1,4 @@
-"""The names of a network's classes, in a text file."""
+"""Read class names from a text file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["read_labels"]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The class names in a text file: one a line, in the order of the network's outputs.
+    """Return the class names in a text file, one on each line, in the order of the outputs.
 
-    UTF-8, with or without a byte order mark; white space around a name and empty lines at the end
-    do not count.
+    The file is UTF-8, with or without a byte order mark. White space around a name and empty lines
+    at the end are ignored.
 
     Raises:
-        DataError: the file cannot be read, names no class, or has an empty line between names.
+        DataError: the file cannot be read, is empty, or has an empty line between names.
     """
     try:
         lines = path.read_text("utf-8-sig").rstrip().split("\n")
@@ -29,11 +29,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise DataError(f"'{path}' (labels) cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(
-            f"'{path}' (labels) is no text in UTF-8: {error.reason} at byte {error.start}"
+            f"'{path}' (labels) is not UTF-8 text: {error.reason} at byte {error.start}"
         ) from error
     names = [line.strip() for line in lines]
     if names == [""]:
-        raise DataError(f"'{path}' (labels) is empty; write one class name a line")
+        raise DataError(f"'{path}' (labels) is empty; write one class name on each line")
     if "" in names:
-        raise DataError(f"'{path}' (labels): line {names.index('') + 1} is empty; take it out")
+        raise DataError(f"'{path}' (labels): line {names.index('') + 1} is empty; remove it")
     return tuple(names)

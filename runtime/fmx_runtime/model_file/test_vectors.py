@@ -1,4 +1,4 @@
-"""TestVectors vectors: inputs and the answers to them, carried inside the model file."""
+"""Pack and unpack test vectors: inputs and their expected outputs, stored in the model file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["decode", "encode"]
 
 
 def encode(pixels: NDArray[np.uint8], outputs: NDArray[np.float32]) -> TestVectors:
-    """Pack inputs and answers for the metadata.
+    """Pack inputs and their outputs for the metadata.
 
     Args:
         pixels: uint8 ``(n, height, width, channels)``.
         outputs: float32 ``(n, classes)``, class probabilities.
 
     Returns:
-        The packed vectors; the outputs survive exactly.
+        The packed vectors. `decode` returns equal arrays, bit for bit.
     """
     packed = base64.b64encode(zlib.compress(np.ascontiguousarray(pixels).tobytes(), 9))
     return TestVectors(
@@ -38,7 +38,7 @@ def encode(pixels: NDArray[np.uint8], outputs: NDArray[np.float32]) -> TestVecto
 def decode(
     test_vectors: TestVectors, shape: tuple[int, int, int]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Unpack what `encode` packed.
+    """Unpack test vectors.
 
     Args:
         test_vectors: from the metadata.
@@ -50,12 +50,13 @@ def decode(
     Raises:
         ModelFileError: the vectors are damaged.
     """
+    count = len(test_vectors.outputs)
     try:
         packed = base64.b64decode(test_vectors.pixels, validate=True)
-        # a little that is packed may be without end when it is unpacked
-        most = len(test_vectors.outputs) * shape[0] * shape[1] * shape[2] + 1
-        raw = zlib.decompressobj().decompress(packed, most)
-        pixels = np.frombuffer(raw, np.uint8).reshape(len(test_vectors.outputs), *shape)
+        # a few compressed bytes may expand to gigabytes: one byte too many is enough to see it
+        limit = count * shape[0] * shape[1] * shape[2] + 1
+        raw = zlib.decompressobj().decompress(packed, limit)
+        pixels = np.frombuffer(raw, np.uint8).reshape(count, *shape)
         return pixels, np.array(test_vectors.outputs, np.float32)
     except (binascii.Error, zlib.error, ValueError) as error:
         raise ModelFileError(f"the model's test vectors are damaged: {error}") from error

@@ -1,1 +1,1 @@
-"""Small services that every other room of the runtime may use."""
+"""Helpers that every other part of the runtime may use."""

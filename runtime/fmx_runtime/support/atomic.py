@@ -1,4 +1,4 @@
-"""Results that are written whole or not at all."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["make_folder", "moving", "replacing", "sync", "write"]
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder for results, with its parents, and try that files can be written to it.
+    """Create a folder for results, with its parents, and check that files can be written to it.
 
-    Called before the work whose results go there, so that none is done in vain.
+    Call it before long work whose results go there.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: the folder cannot be created or written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -34,14 +34,14 @@ def make_folder(path: Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, and rename it to ``path`` when all went well.
+    """Yield a temporary path in the same folder, which replaces ``path`` if nothing is raised.
 
-    Whoever reads ``path`` meanwhile, or after a crash, finds the old file whole or the new one.
+    Other processes see the old file or the complete new one, also after a crash.
 
     Raises:
-        OutputError: the file cannot be written; what stood there before is untouched.
+        OutputError: the file cannot be written; an earlier file is unchanged.
     """
-    # the suffix stays, as some writers choose the format by it
+    # the suffix stays: some writers choose the format by it
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
@@ -55,7 +55,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write(path: Path, content: str | bytes) -> None:
-    """Write a whole file, see `replacing`."""
+    """Write a whole file, text as UTF-8, see `replacing`."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -63,10 +63,10 @@ def write(path: Path, content: str | bytes) -> None:
 
 @contextlib.contextmanager
 def moving(folder: Path) -> Iterator[None]:
-    """Explain what the system refuses while files are moved in ``folder``.
+    """Turn an `OSError` into an `OutputError` while files are moved in ``folder``.
 
     Raises:
-        OutputError: whatever the system refused.
+        OutputError: a file cannot be moved.
     """
     try:
         yield
@@ -75,7 +75,7 @@ def moving(folder: Path) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Have what was written to a file, or to a folder's list of names, lie on the disk."""
+    """Force a file's content, or a folder's list of names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -84,8 +84,9 @@ def sync(path: Path) -> None:
 
 
 def _refused(path: Path, error: OSError) -> OutputError:
+    """Return the error with its path, the system's reason and what to do."""
     reason = error.strerror or str(error)
-    if isinstance(error, FileExistsError):  # of a folder that could not be made
+    if isinstance(error, FileExistsError):  # raised for a folder's path
         reason = "it is a file, not a folder"
     return OutputError(
         f"cannot write to '{path}': {reason}; choose another place, or make room there"

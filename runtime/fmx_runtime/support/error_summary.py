@@ -1,4 +1,4 @@
-"""Why something failed, in one line."""
+"""Summarize an exception in one line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ __all__ = ["error_summary"]
 
 
 def error_summary(error: BaseException) -> str:
-    """The first line of what an exception says, its type's name where it says nothing."""
+    """Return the first line of an exception's message, or its type's name if there is none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Which versions of which packages take part; reports and model metadata record them."""
+"""Look up versions of installed packages, which reports and model metadata record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ __all__ = ["versions"]
 
 
 def versions(*names: str) -> dict[str, str]:
-    """Name -> version of those distributions that are installed, in the order given."""
-    import importlib.metadata  # most of a tenth of a cold start
+    """Return the versions of those distributions that are installed, in the order given."""
+    import importlib.metadata  # takes nearly a tenth of a cold start
 
     found = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""For commands: native libraries' chatter kept off the terminal."""
+"""Keep messages of native libraries off the terminal."""
 
 from __future__ import annotations
 
@@ -12,41 +12,43 @@ if TYPE_CHECKING:
 
 __all__ = ["filter_native_stderr"]
 
+_STDERR = 2  # its file descriptor
+
 
 @contextlib.contextmanager
 def filter_native_stderr() -> Iterator[None]:
-    """Send file descriptor 2 to nowhere for a while; Python's own ``sys.stderr`` goes on.
+    """Discard what native libraries write to stderr; Python's own ``sys.stderr`` still works.
 
     TFLite prints "INFO: Created TensorFlow Lite XNNPACK delegate for CPU." from C++ each time a
-    model is opened, and offers Python no switch for it; TensorFlow is no better. What goes wrong
-    is raised as an exception all the same. Affects the whole process, so this is for commands,
-    not for libraries.
+    model is opened, and has no option in Python to turn it off; TensorFlow does likewise. Errors
+    are raised as exceptions all the same. File descriptor 2 is redirected for the whole process,
+    so this is for commands, not for libraries.
     """
-    if sys.stderr is None:  # closed by whoever started the process
+    if sys.stderr is None:  # the parent process closed it
         yield
         return
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    saved = os.dup(_STDERR)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     python_stderr = sys.stderr
     python_stderr.flush()
-    if _descriptor(python_stderr) == 2:  # noqa: PLR2004
+    if _descriptor(python_stderr) == _STDERR:
         sys.stderr = os.fdopen(
             saved, "w", 1, python_stderr.encoding, python_stderr.errors, closefd=False
         )
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null_device, _STDERR)
         yield
     finally:
-        with contextlib.suppress(OSError):  # its reader has gone
+        with contextlib.suppress(OSError):  # the reader of a pipe has ended
             sys.stderr.flush()
         sys.stderr = python_stderr
-        os.dup2(saved, 2)
+        os.dup2(saved, _STDERR)
         os.close(saved)
-        os.close(nowhere)
+        os.close(null_device)
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    """None for a stream in memory, as tests put in the place of stderr."""
+    """Return a stream's file descriptor, or None for a stream in memory, as tests use."""
     try:
         return stream.fileno()
     except (OSError, ValueError):

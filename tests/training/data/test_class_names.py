@@ -30,11 +30,11 @@ def test_one_name_a_line(content: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is empty; write one class name a line"),
+        (b"", "is empty; write one class name on each line"),
         (b"\xef\xbb\xbf\n \n", "is empty"),
         (b"one\n\nthree\n", "line 2 is empty"),
         (b"one\ntwo\none\n", "line 3 says 'one', as line 1 does"),
-        ("Ärmel\n".encode("latin-1"), "is no text in UTF-8: invalid continuation byte at byte 0"),
+        ("Ärmel\n".encode("latin-1"), "is not UTF-8 text: invalid continuation byte at byte 0"),
         (None, "does not exist"),
     ],
     ids=["empty", "white", "gap", "twice", "latin-1", "gone"],
