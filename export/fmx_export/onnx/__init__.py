@@ -1,1 +1,1 @@
-"""Keras model -> ONNX files."""
+"""Convert Keras models to ONNX: float32, float16 and int8."""

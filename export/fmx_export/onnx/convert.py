@@ -1,4 +1,4 @@
-"""Keras model -> ONNX in floating point, as a model."""
+"""Convert a Keras model to float32 or float16 ONNX with tf2onnx."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf2onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from fmx_export.onnx.normalize import canonicalize, drop_unused_operator_sets
+from fmx_export.onnx.normalize import drop_unused_opsets, normalize_graph
 from fmx_runtime.errors import ExportError
 from fmx_runtime.support.error_summary import error_summary
 
@@ -21,82 +21,91 @@ if TYPE_CHECKING:
 
     from fmx_runtime.model_file.metadata import InputSpec
 
-__all__ = ["export_onnx", "onnx_to_float16", "serialize"]
+__all__ = ["export_onnx", "serialize", "to_float16"]
 
-_OPSET = 17  # the newest that tf2onnx 1.17 is tested with by its authors; runs in onnxruntime 1.12+
+_OPSET = 17
+"""The newest operator set that tf2onnx 1.17 is tested with; onnxruntime 1.12 and later run it."""
 _INPUT = "image"
+"""Name of the input tensor."""
 
 
 def export_onnx(model: Any, *, spec: InputSpec) -> onnx.ModelProto:
-    """Convert a Keras image classifier to float32 ONNX, for one image at a time.
+    """Convert a Keras image classifier to float32 ONNX with a batch size of one.
 
     Args:
-        model: built Keras model, float input ``(n, height, width, channels)``.
+        model: a built Keras model with float input ``(n, height, width, channels)``.
         spec: the Keras model's input.
 
+    Returns:
+        A model with the input float32 ``(1, height, width, channels)`` and the output float32
+        ``(1, classes)``; equal Keras models give equal ONNX models.
+
     Raises:
-        ExportError: the model cannot be converted.
+        ExportError: tf2onnx cannot convert the model.
     """
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # the checker says it in one line
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # the error below tells the cause
     try:
         proto = _convert(model, spec)
-        proto.graph.ClearField("doc_string")  # holds a number that grows from call to call
-        _add_instead_of_subtracting(proto.graph)
-        canonicalize(proto.graph)
-        drop_unused_operator_sets(proto)
-        onnx.checker.check_model(proto, full_check=True)  # tf2onnx passes on what it does not know
+        proto.graph.ClearField("doc_string")  # contains a number that grows with every call
+        _replace_sub_by_add(proto.graph)
+        normalize_graph(proto.graph)
+        drop_unused_opsets(proto)
+        onnx.checker.check_model(proto, full_check=True)  # tf2onnx keeps unknown ops
     # tf2onnx raises ValueError, KeyError, and TensorFlow's own types
     except Exception as error:
         raise ExportError(
-            f"cannot convert to float32 ONNX: {error_summary(error)}; TFLite alone may go: "
-            "--format tflite-float32"
+            f"cannot convert to float32 ONNX: {error_summary(error)}; "
+            "try TFLite alone: --format tflite-float32"
         ) from error
     return proto
 
 
-def onnx_to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The network with float16 weights and arithmetic; float32 goes in and comes out.
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Convert a float32 model to float16 weights and arithmetic; input and output stay float32.
+
+    Args:
+        model: as `export_onnx` returns it; not changed.
 
     Raises:
-        ExportError: it cannot be converted.
+        ExportError: onnxruntime cannot convert the model.
     """
     try:
         half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
-        canonicalize(half.graph)
+        normalize_graph(half.graph)
         onnx.checker.check_model(half, full_check=True)
-    # it raises ValueError, and the checker its own types
+    # onnxruntime raises ValueError, the checker types of its own
     except Exception as error:
         raise ExportError(f"cannot convert to float16 ONNX: {error_summary(error)}") from error
     return half
 
 
 def serialize(model: onnx.ModelProto) -> bytes:
-    """The file's bytes; equal models give equal bytes."""
+    """Return the bytes of an ONNX file; equal models give equal bytes."""
     content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
 def _convert(model: Any, spec: InputSpec) -> onnx.ModelProto:
-    # with a batch of one, shapes are constants, and no Shape/Gather/Concat is left behind Flatten
+    # a batch size of one makes all shapes constant, so no Shape, Gather or Concat is needed
     signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name=_INPUT)]
     function = tf.function(lambda image: model(image, training=False))
-    with _inner_functions_inlined():
-        concrete = function.get_concrete_function(*signature)  # it is asked for once more below
+    with _inline_inner_functions():
+        concrete = function.get_concrete_function(*signature)  # cached; tf2onnx gets the same one
     proto, _ = tf2onnx.convert.from_function(
         function,
         input_signature=signature,
         opset=_OPSET,
-        custom_op_handlers={"Erfc": (_one_minus_erf, [])},
+        custom_op_handlers={"Erfc": (_convert_erfc, [])},
     )
-    _keep_constants(proto.graph, concrete)
+    _store_captured_tensors(proto.graph, concrete)
     return proto
 
 
 @contextlib.contextmanager
-def _inner_functions_inlined() -> Iterator[None]:
-    """Trace functions within functions as part of the outer one.
+def _inline_inner_functions() -> Iterator[None]:
+    """Trace inner functions as part of the outer one.
 
-    Keras puts grouped convolutions into functions of their own, which tf2onnx does not look into.
+    Keras traces grouped convolutions as functions of their own, which tf2onnx does not convert.
     """
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
@@ -106,8 +115,8 @@ def _inner_functions_inlined() -> Iterator[None]:
         tf.config.run_functions_eagerly(before)
 
 
-def _one_minus_erf(context: Any, node: Any, _name: str, _arguments: list[Any]) -> None:
-    """Write ``Erfc``, by which Keras computes GELU and which ONNX lacks, as 1 - ``Erf``."""
+def _convert_erfc(context: Any, node: Any, _name: str, _arguments: list[Any]) -> None:
+    """Convert ``Erfc`` to ``1 - Erf``: Keras computes GELU with it, and ONNX does not have it."""
     shapes, dtypes, outputs = node.output_shapes, node.output_dtypes, node.output
     context.remove_node(node.name)
     erf = context.make_node("Erf", node.input, shapes=shapes, dtypes=dtypes)
@@ -122,10 +131,10 @@ def _one_minus_erf(context: Any, node: Any, _name: str, _arguments: list[Any]) -
     )
 
 
-def _keep_constants(graph: onnx.GraphProto, concrete: Any) -> None:
-    """Store the tensors that the traced function captured, which tf2onnx makes inputs.
+def _store_captured_tensors(graph: onnx.GraphProto, concrete: Any) -> None:
+    """Store captured tensors as initializers; tf2onnx makes them inputs of the graph.
 
-    Keras' Normalization keeps its mean and its variance so.
+    Keras' Normalization layer keeps its mean and variance as such tensors.
     """
     captured = concrete.captured_inputs
     inner = concrete.inputs[len(concrete.inputs) - len(captured) :]
@@ -139,8 +148,8 @@ def _keep_constants(graph: onnx.GraphProto, concrete: Any) -> None:
         graph.input.remove(item)
 
 
-def _add_instead_of_subtracting(graph: onnx.GraphProto) -> None:
-    """Write ``x - constant`` as ``x + (-constant)``: onnxruntime quantizes sums only."""
+def _replace_sub_by_add(graph: onnx.GraphProto) -> None:
+    """Replace ``x - constant`` by ``x + (-constant)``: onnxruntime quantizes Add, but not Sub."""
     constants = {item.name: item for item in graph.initializer}
     for node in graph.node:
         if node.op_type != "Sub" or node.input[0] in constants or node.input[1] not in constants:

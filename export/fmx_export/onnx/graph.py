@@ -1,14 +1,29 @@
-"""The graph of an ONNX file: float, QDQ, or of operators that are quantized themselves."""
+"""Read the graph of an ONNX file: a float one, QDQ, or one of quantized operators."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from fmx_export.common.graph import Affine, Tensor
-from fmx_export.common.graph_count import Constant, Node, count, is_float, product, values
+from fmx_export.common.graph import QuantizationParameters, Tensor
+from fmx_export.common.graph_costs import (
+    Constant,
+    Node,
+    build_graph,
+    element_count,
+    is_float,
+    multiply,
+)
+from fmx_export.onnx.operators import (
+    CONTRIB_FUNCTIONS,
+    INPUT_ROLES,
+    INTEGER_PRODUCTS,
+    NO_ARITHMETIC,
+    PASS_THROUGH,
+    InputRoles,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -17,81 +32,21 @@ if TYPE_CHECKING:
 
 __all__ = ["read_onnx"]
 
-_CONVERSIONS = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-_COMPUTE_NOTHING = (*_CONVERSIONS, "Shape", "Size")
-_INTEGER_PRODUCTS = ("Gemm", "MatMul")
-"""Computed in integers where dequantized tensors go in, whether or not the result is quantized."""
-_HAND_ON = (
-    *_CONVERSIONS[:2], "Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
-)  # fmt: skip
-
-
-class _Roles(NamedTuple):
-    """Which inputs of an operator are values, when others are scales, zero points or settings."""
-
-    values: tuple[int, ...]
-    scaled: tuple[int, ...] = ()
-    """Those that a scale and a zero point follow."""
-    output_scale: int | None = None
-    """Where the output's scale stands, before its zero point."""
-
-
-_ROLES = {
-    "QuantizeLinear": _Roles((0,), output_scale=1),
-    "DequantizeLinear": _Roles((0,), scaled=(0,)),
-    "QLinearConv": _Roles((0, 3, 8), scaled=(0, 3), output_scale=6),
-    "QLinearMatMul": _Roles((0, 3), scaled=(0, 3), output_scale=6),
-    "QGemm": _Roles((0, 3, 6), scaled=(0, 3), output_scale=7),
-    "ConvInteger": _Roles((0, 1)),
-    "MatMulInteger": _Roles((0, 1)),
-    "QLinearAdd": _Roles((0, 3), scaled=(0, 3), output_scale=6),
-    "QLinearMul": _Roles((0, 3), scaled=(0, 3), output_scale=6),
-    "QLinearAveragePool": _Roles((0,), scaled=(0,), output_scale=3),
-    "QLinearGlobalAveragePool": _Roles((0,), scaled=(0,), output_scale=3),
-    "QLinearLeakyRelu": _Roles((0,), scaled=(0,), output_scale=3),
-    "QLinearSigmoid": _Roles((0,), scaled=(0,), output_scale=3),
-    "QLinearSoftmax": _Roles((0,), scaled=(0,), output_scale=3),
-    "Resize": _Roles((0,)),
-}
-
-# onnx infers no shapes through onnxruntime's own operators, unless it is told what they compute
-_CONTRIBUTED = (
-    """QGemm <transA, transB> (a, a_scale, a_zero, b, b_scale, b_zero, c, y_scale, y_zero) => (y) {
-        x = DequantizeLinear (a, a_scale, a_zero)
-        w = DequantizeLinear (b, b_scale, b_zero)
-        product = Gemm <transA: int = @transA, transB: int = @transB> (x, w)
-        y = QuantizeLinear (product, y_scale, y_zero)
-    }""",
-    *(
-        f"""{name} (a, a_scale, a_zero, b, b_scale, b_zero, y_scale, y_zero) => (y) {{
-            x = DequantizeLinear (a, a_scale, a_zero)
-            z = DequantizeLinear (b, b_scale, b_zero)
-            both = Add (x, z)
-            y = QuantizeLinear (both, y_scale, y_zero)
-        }}"""
-        for name in ("QLinearAdd", "QLinearMul")
-    ),
-    *(
-        f"""{name} (x, x_scale, x_zero, y_scale, y_zero) => (y) {{
-            z = DequantizeLinear (x, x_scale, x_zero)
-            y = QuantizeLinear (z, y_scale, y_zero)
-        }}"""
-        for name in ("QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax")
-    ),
-)
-
 
 def read_onnx(content: bytes) -> Graph:
-    """See `fmx_export.common.graph.read_graph`; damaged files raise what the parser raises."""
-    graph = _with_shapes(onnx.ModelProto.FromString(content)).graph
-    stored = _stored(graph)
-    affines = _affines(graph, stored)
-    tensors = _Tensors(graph, stored, affines)
+    """Read the graph of an ONNX file, see `fmx_export.pipeline.read_graph`.
+
+    Raises:
+        Exception: the file is damaged; onnx raises many types.
+    """
+    graph = _infer_shapes(onnx.ModelProto.FromString(content)).graph
+    stored = _stored_tensors(graph)
+    tensors = _Tensors(graph, stored, _quantization_parameters(graph, stored))
     constants: dict[Hashable, Constant] = {
-        name: Constant(place=name, tensor=tensors[name], size_bytes=_size_bytes(proto))
+        name: Constant(buffer=name, tensor=tensors[name], size_bytes=_size_bytes(proto))
         for name, proto in stored.items()
     }
-    return count(
+    return build_graph(
         list(_nodes(graph, tensors, constants)),
         constants,
         model_format="onnx",
@@ -101,16 +56,15 @@ def read_onnx(content: bytes) -> Graph:
     )
 
 
-def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    used = {node.op_type for node in model.graph.node if node.domain == "com.microsoft"}
-    header = '<domain: "com.microsoft", opset_import: ["" : 17]> '
-    told = [onnx.parser.parse_function(header + text) for text in _CONTRIBUTED]
-    model.functions.extend(function for function in told if function.name in used)
+def _infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model with the shapes of all tensors, also those of onnxruntime's operators."""
+    contrib = {node.op_type for node in model.graph.node if node.domain == "com.microsoft"}
+    model.functions.extend(CONTRIB_FUNCTIONS[name] for name in CONTRIB_FUNCTIONS if name in contrib)
     return onnx.shape_inference.infer_shapes(model)
 
 
-def _stored(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    """The tensors whose values are in the file, by name."""
+def _stored_tensors(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Return the tensors whose values are in the file, by name."""
     stored = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
@@ -119,134 +73,159 @@ def _stored(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _size_bytes(tensor: onnx.TensorProto) -> int:
-    # small tensors may lie in a field of their type instead
+    """Return the size of a stored tensor; small ones may use a field of their type, not raw data."""
     return len(tensor.raw_data) or int(tensor.ByteSize())
 
 
-def _affines(
+def _quantization_parameters(
     graph: onnx.GraphProto, stored: Mapping[str, onnx.TensorProto]
-) -> dict[str, Affine | None]:
-    """What operators say of the integers that they read and give, by the tensors' names."""
-    found: dict[str, Affine | None] = {}
+) -> dict[str, QuantizationParameters | None]:
+    """Return scales and zero points of the quantized tensors, by tensor name."""
+    found: dict[str, QuantizationParameters | None] = {}
     for node in graph.node:
-        roles = _ROLES.get(node.op_type, _Roles(()))
-        for at in roles.scaled:
-            found[node.input[at]] = _affine(node, at + 1, stored)
+        roles = INPUT_ROLES.get(node.op_type, InputRoles(()))
+        for position in roles.scaled:
+            found[node.input[position]] = _parameters_at(node, position + 1, stored)
         if roles.output_scale is not None:
-            found[node.output[0]] = _affine(node, roles.output_scale, stored)
+            found[node.output[0]] = _parameters_at(node, roles.output_scale, stored)
     return found
 
 
-def _affine(node: onnx.NodeProto, at: int, stored: Mapping[str, onnx.TensorProto]) -> Affine | None:
-    """From the scale at that input and the zero point behind it; None if it is computed."""
-    if node.input[at] not in stored:
+def _parameters_at(
+    node: onnx.NodeProto, position: int, stored: Mapping[str, onnx.TensorProto]
+) -> QuantizationParameters | None:
+    """Return the scale at an input's position and the zero point behind it.
+
+    Returns:
+        None where the scale is not in the file, because it is computed.
+    """
+    if node.input[position] not in stored:
         return None
-    scales = onnx.numpy_helper.to_array(stored[node.input[at]]).ravel()
-    zero_point = stored.get(node.input[at + 1]) if len(node.input) > at + 1 else None
+    scales = onnx.numpy_helper.to_array(stored[node.input[position]]).ravel()
+    has_zero_point = len(node.input) > position + 1
+    zero_point = stored.get(node.input[position + 1]) if has_zero_point else None
     zero_points = (
         [0] * len(scales)
         if zero_point is None
         else onnx.numpy_helper.to_array(zero_point).ravel().tolist()
     )
-    return Affine(scales=tuple(map(float, scales)), zero_points=tuple(map(int, zero_points)))
+    return QuantizationParameters(
+        scales=tuple(map(float, scales)), zero_points=tuple(map(int, zero_points))
+    )
 
 
 class _Tensors:
-    """What is known of each tensor, by name."""
+    """All that the file states of each tensor, by tensor name."""
 
     def __init__(
         self,
         graph: onnx.GraphProto,
         stored: Mapping[str, onnx.TensorProto],
-        affines: Mapping[str, Affine | None],
+        quantization: Mapping[str, QuantizationParameters | None],
     ) -> None:
         infos = (*graph.input, *graph.value_info, *graph.output)
         self._types = {item.name: item.type.tensor_type for item in infos}
         self._stored = stored
-        self._affines = affines
+        self._quantization = quantization
 
     def __getitem__(self, name: str) -> Tensor:
         shape: tuple[int | None, ...] | None = None
-        number = 0
+        data_type = onnx.TensorProto.UNDEFINED
         if name in self._stored:
-            shape, number = tuple(self._stored[name].dims), self._stored[name].data_type
+            shape, data_type = tuple(self._stored[name].dims), self._stored[name].data_type
         elif name in self._types:
-            number = self._types[name].elem_type
+            data_type = self._types[name].elem_type
             if self._types[name].HasField("shape"):
-                shape = tuple(_size(size) for size in self._types[name].shape.dim)
+                shape = tuple(_dimension(size) for size in self._types[name].shape.dim)
         return Tensor(
-            name=_text(name), shape=shape, dtype=_dtype(number), affine=self._affines.get(name)
+            name=_text(name),
+            shape=shape,
+            dtype=_dtype_name(data_type),
+            quantization=self._quantization.get(name),
         )
 
 
 def _text(name: str | bytes) -> str:
-    # protobuf gives bytes where they are no text
+    """Return a name as text; protobuf returns bytes for text that is not UTF-8."""
     return name if isinstance(name, str) else name.decode("utf-8", "replace")
 
 
-def _size(dimension: Any) -> int | None:
+def _dimension(dimension: Any) -> int | None:
     return int(dimension.dim_value) if dimension.HasField("dim_value") else None
 
 
-def _dtype(number: int) -> str:
-    name: str = onnx.TensorProto.DataType.Name(number).lower()
+def _dtype_name(data_type: int) -> str:
+    """Return NumPy's name of an ONNX data type, where it has one."""
+    name: str = onnx.TensorProto.DataType.Name(data_type).lower()
     return {"undefined": "unknown", "float": "float32", "double": "float64"}.get(name, name)
 
 
 def _nodes(
     graph: onnx.GraphProto, tensors: _Tensors, constants: Mapping[Hashable, Constant]
 ) -> Iterator[Node]:
-    integers = _stand_ins(graph)
+    """Yield the graph's operators with what each computes."""
+    not_float = _qdq_tensors(graph)
     for node in graph.node:
-        roles = _ROLES.get(node.op_type)
+        roles = INPUT_ROLES.get(node.op_type)
         positions = roles.values if roles else range(len(node.input))
         inputs = [node.input[at] for at in positions if at < len(node.input) and node.input[at]]
-        results = () if node.op_type in _INTEGER_PRODUCTS else node.output
-        touched = [name for name in (*inputs, *results) if name and name not in constants]
-        reads = [tensors[name] for name in inputs]
+        outputs = () if node.op_type in INTEGER_PRODUCTS else node.output
+        activations = [name for name in (*inputs, *outputs) if name and name not in constants]
+        input_tensors = [tensors[name] for name in inputs]
+        output_tensor = tensors[node.output[0]]
         yield Node(
             type=_text(node.op_type),
             name=_text(node.name or node.output[0]),
             inputs=tuple(inputs),
             outputs=tuple(node.output),
-            output=tensors[node.output[0]],
-            multiply_accumulates=_multiply_accumulates(node, reads, tensors[node.output[0]]),
-            is_float=node.op_type not in _COMPUTE_NOTHING
-            and any(is_float(tensors[name]) for name in touched if name not in integers),
-            hands_on=node.op_type in _HAND_ON,
+            output=output_tensor,
+            multiply_accumulates=_multiply_accumulates(node, input_tensors, output_tensor),
+            is_float=node.op_type not in NO_ARITHMETIC
+            and any(is_float(tensors[name]) for name in activations if name not in not_float),
+            pass_through=node.op_type in PASS_THROUGH,
         )
 
 
-def _stand_ins(graph: onnx.GraphProto) -> set[str]:
-    """Float tensors that QDQ has in the place of integers: dequantized, or only to be quantized."""
-    readers: dict[str, set[str]] = defaultdict(set)
+def _qdq_tensors(graph: onnx.GraphProto) -> set[str]:
+    """Return the float tensors that a QDQ graph has in the place of integers.
+
+    They come from DequantizeLinear, or only QuantizeLinear reads them. Interpreters merge the
+    operators between the two into one that computes in integers.
+    """
+    consumer_types: dict[str, set[str]] = defaultdict(set)
     for node in graph.node:
         for name in node.input:
-            readers[name].add(node.op_type)
+            consumer_types[name].add(node.op_type)
     for item in graph.output:
-        readers[item.name].add("")
-    made = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    return made | {name for name, kinds in readers.items() if kinds == {"QuantizeLinear"}}
+        consumer_types[item.name].add("graph output")
+    dequantized = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    return dequantized | {
+        name for name, types in consumer_types.items() if types == {"QuantizeLinear"}
+    }
 
 
 def _multiply_accumulates(
     node: onnx.NodeProto, inputs: Sequence[Tensor], output: Tensor
 ) -> int | None:
-    """See `Operator`. Where groups of channels are apart, the weights' shape says so already."""
-    settings = {item.name: item.i for item in node.attribute}
+    """Return `fmx_export.common.graph.Operator.multiply_accumulates` of a node.
+
+    Grouped convolutions need no case of their own: their weights have fewer input channels.
+    """
+    attributes = {item.name: item.i for item in node.attribute}
     match node.op_type:
         case "Conv" | "FusedConv" | "QLinearConv" | "ConvInteger":  # weights (out, in, …)
-            return _times(values(output.shape), inputs[1], slice(1, None))
-        case "ConvTranspose":  # (in, out, …)
-            return _times(values(inputs[0].shape), inputs[1], slice(1, None))
+            return _times(element_count(output.shape), inputs[1], slice(1, None))
+        case "ConvTranspose":  # weights (in, out, …)
+            return _times(element_count(inputs[0].shape), inputs[1], slice(1, None))
         case "Gemm" | "QGemm" | "FusedGemm":
-            summed = 0 if settings.get("transA") else 1
-            return _times(values(output.shape), inputs[0], slice(summed, summed + 1))
+            axis = 0 if attributes.get("transA") else 1
+            return _times(element_count(output.shape), inputs[0], slice(axis, axis + 1))
         case "MatMul" | "FusedMatMul" | "QLinearMatMul" | "MatMulInteger":
-            summed = -2 if settings.get("transA") else -1
-            return _times(values(output.shape), inputs[0], slice(summed, summed + 1 or None))
+            axis = -2 if attributes.get("transA") else -1
+            return _times(element_count(output.shape), inputs[0], slice(axis, axis + 1 or None))
     return 0
 
 
-def _times(number: int | None, tensor: Tensor, sizes: slice) -> int | None:
-    return None if tensor.shape is None else product(number, *tensor.shape[sizes])
+def _times(number: int | None, tensor: Tensor, axes: slice) -> int | None:
+    """Return a number times the sizes of a tensor's axes, None where one is unknown."""
+    return None if tensor.shape is None else multiply(number, *tensor.shape[axes])

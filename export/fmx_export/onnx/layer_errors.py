@@ -1,4 +1,4 @@
-"""What each layer of an int8 ONNX model loses, measured with onnxruntime's own debugging tools."""
+"""Measure the quantization error of each layer of an int8 ONNX model, with onnxruntime's tools."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fmx_export.common.layer_errors import (
     snr_db,
     with_consumers,
 )
+from fmx_export.onnx.graph_editing import producers, shape_of
 from fmx_runtime.errors import ExportError
 from fmx_runtime.support.error_summary import error_summary
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["onnx_layer_errors"]
 
-_EXACT = "exact/"
-"""Before every name of the float operators, where they stand beside the quantized ones."""
-_AT_ONCE = 8  # images, as all tensors of all of them are held in memory
+_FLOAT_PREFIX = "exact/"
+"""Begins the names of the float operators in the graph that holds both models."""
+_BATCH = 8
+"""Images measured together; all tensors of all of them are held in memory."""
 
 
 def onnx_layer_errors(
@@ -41,31 +43,31 @@ def onnx_layer_errors(
 ) -> tuple[LayerError, ...]:
     """Measure the noise that each layer of a QDQ model adds.
 
-    onnxruntime's ``compute_activation_error`` knows two measures, and neither tells what a layer
-    does. Its ``qdq_err`` compares a tensor before and after its own rounding: the weights' is not
-    in it, and where a ReLU was dropped, as an unsigned tensor cuts off what is negative, all of
-    that passes for noise. Its ``xmodel_err`` compares with the float model, and so sums up what
-    all layers before did. Here the float model that it matches with is fed, layer by layer, with
-    the quantized model's own tensors, which leaves exactly the layer's share.
+    onnxruntime's ``compute_activation_error`` has two measures, and neither is the error of one
+    layer. ``qdq_err`` compares a tensor before and after its own rounding: it leaves out the
+    rounding of the weights, and counts the values that a fused ReLU cuts off as noise.
+    ``xmodel_err`` compares with the float model, so it includes the errors of all layers before.
+    Here each float layer is run on the quantized model's own tensors. The difference between its
+    output and the quantized layer's is the error of this layer alone.
 
     Args:
-        float_model: the one that ``quantize_static`` was given, with all shapes constant.
-        qdq_model: what ``quantize_static`` made of it, taking float images.
+        float_model: the model that ``quantize_static`` was given; all shapes are constant.
+        qdq_model: the model that ``quantize_static`` returned, with float input.
         inputs: float32 ``(1, height, width, channels)`` each, some tens of images.
 
     Returns:
-        The layers whose output is quantized, in the order of the graph. Their names are nodes'
-        names of the float model, as ``nodes_to_exclude`` wants them.
+        The layers whose output is quantized, in the order of the graph. Layer names are node
+        names of the float model, which ``nodes_to_exclude`` takes.
 
     Raises:
-        ExportError: the models do not belong together, or there are no images.
+        ExportError: the two models do not belong together, or there are no images.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="fmx-") as folder:
             powers = _powers(float_model, qdq_model, inputs, Path(folder))
             weights = _weight_errors(float_model, qdq_model, Path(folder))
         return _layers(float_model, qdq_model, powers, weights)
-    # onnxruntime and onnx raise RuntimeError, ValueError, and types of their own
+    # onnxruntime and onnx raise RuntimeError, ValueError and types of their own
     except Exception as error:
         raise ExportError(
             f"cannot compare the layers of the int8 ONNX model with float: {error_summary(error)}"
@@ -78,84 +80,81 @@ def _powers(
     inputs: Iterable[NDArray[np.float32]],
     folder: Path,
 ) -> dict[str, NDArray[np.float64]]:
-    """Signal and noise of each quantized tensor, see `channel_powers`."""
+    """Return signal and noise of each quantized tensor by its name, see `channel_powers`."""
     plain, augmented = folder / "both.onnx", folder / "augmented.onnx"
     onnx.save(_side_by_side(float_model, qdq_model), plain)
     qdq_loss_debug.modify_model_output_intermediate_tensors(plain, augmented)
     shapes = _shapes(float_model)
     powers: dict[str, NDArray[np.float64]] = {}
-    for images in _in_groups(inputs):
+    for images in _batches(inputs):
         feeds = [{float_model.graph.input[0].name: image} for image in images]
         tensors = qdq_loss_debug.collect_activations(str(augmented), feeds)
-        exact = {n.removeprefix(_EXACT): v for n, v in tensors.items() if n.startswith(_EXACT)}
+        exact = {
+            name.removeprefix(_FLOAT_PREFIX): values
+            for name, values in tensors.items()
+            if name.startswith(_FLOAT_PREFIX)
+        }
         for name, match in qdq_loss_debug.create_activation_matching(tensors, exact).items():
-            # the image itself, where it is quantized at once, is no layer's work
+            # the image itself is quantized too, but no float layer computes it
             for flat in zip(match.get("float", ()), match["post_qdq"], strict=name in exact):
                 both = (_channels_last(values, shapes[name]) for values in flat)
                 powers[name] = powers.get(name, 0) + channel_powers(*both)
     if not powers:
-        raise ValueError("no images, or nothing is quantized")
+        raise ValueError("no images were given, or no layer is quantized")
     return powers
 
 
 def _side_by_side(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto) -> onnx.ModelProto:
-    """The quantized graph, and beside it each float operator, fed with the quantized tensors."""
+    """Return a graph of the quantized model and of the float layers that read its tensors."""
     both = onnx.ModelProto()
     both.CopyFrom(qdq_model)
-    beside = onnx.compose.add_prefix(float_model, _EXACT).graph
-    constants = {constant.name for constant in beside.initializer}
-    made = _makers(qdq_model).keys() | {entry.name for entry in qdq_model.graph.input}
+    float_graph = onnx.compose.add_prefix(float_model, _FLOAT_PREFIX).graph
+    constants = {constant.name for constant in float_graph.initializer}
+    available = producers(qdq_model.graph).keys() | {item.name for item in qdq_model.graph.input}
 
     def source(name: str) -> str:
-        tensor = name.removeprefix(_EXACT)
+        tensor = name.removeprefix(_FLOAT_PREFIX)
         if name in constants:
             return name
-        if tensor + DEQUANT_OUTPUT_SUFFIX in made:
+        if tensor + DEQUANT_OUTPUT_SUFFIX in available:
             return f"{tensor}{DEQUANT_OUTPUT_SUFFIX}"
-        if tensor + QUANT_INPUT_SUFFIX in made or tensor == qdq_model.graph.input[0].name:
+        if tensor + QUANT_INPUT_SUFFIX in available or tensor == qdq_model.graph.input[0].name:
             return tensor
         return name
 
-    for node in beside.node:
+    for node in float_graph.node:
         node.input[:] = [source(name) for name in node.input]
-    both.graph.node.extend(beside.node)
-    both.graph.initializer.extend(beside.initializer)
+    both.graph.node.extend(float_graph.node)
+    both.graph.initializer.extend(float_graph.initializer)
     return both
-
-
-def _makers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    return {output: node for node in model.graph.node for output in node.output}
 
 
 def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     graph = onnx.shape_inference.infer_shapes(model).graph
-    return {
-        entry.name: tuple(size.dim_value for size in entry.type.tensor_type.shape.dim)
-        for entry in (*graph.value_info, *graph.output)
-    }
+    return {value.name: shape_of(value) for value in (*graph.value_info, *graph.output)}
 
 
 def _channels_last(flat: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """``(1, channels, …)`` as ``(1, …, channels)``; what has no channels as one of each value."""
+    """Move the channels of ``(1, channels, …)`` last; ``(1, n)`` has n channels."""
     return np.moveaxis(flat.reshape(shape), min(1, len(shape) - 1), -1)
 
 
-def _in_groups(
+def _batches(
     inputs: Iterable[NDArray[np.float32]],
 ) -> Iterator[tuple[NDArray[np.float32], ...]]:
     remaining = iter(inputs)
-    return iter(lambda: tuple(itertools.islice(remaining, _AT_ONCE)), ())
+    return iter(lambda: tuple(itertools.islice(remaining, _BATCH)), ())
 
 
 def _weight_errors(
     float_model: onnx.ModelProto, qdq_model: onnx.ModelProto, folder: Path
 ) -> dict[str, float]:
-    """Signal over noise, in dB, of weights and biases by their names."""
+    """Return the signal-to-noise ratio, in dB, of weights and biases by their names."""
     paths = (folder / "float.onnx", folder / "qdq.onnx")
     for model, path in zip((float_model, qdq_model), paths, strict=True):
         onnx.save(model, path)
     matching = qdq_loss_debug.create_weight_matching(*map(str, paths))
-    # a constant of one number comes as NumPy's scalar, which cannot be compared
+    # onnxruntime returns constants of one number as NumPy scalars, which it cannot compare itself
     arrays = {
         name: {side: np.atleast_1d(values) for side, values in pair.items()}
         for name, pair in matching.items()
@@ -172,27 +171,30 @@ def _layers(
 ) -> tuple[LayerError, ...]:
     nodes = float_model.graph.node
     in_order = [output for node in nodes for output in node.output if output in powers]
-    makers = _makers(qdq_model)
-    # a ReLU that the quantized graph does without is the work of the node before it
-    layers = {name: makers.get(name + QUANT_INPUT_SUFFIX) or makers[name] for name in in_order}
-    noise = {name: snr_db(powers[name]) for name in in_order}
-    readers = {
+    producer_of = producers(qdq_model.graph)
+    # a ReLU that was fused into the node before it belongs to that node
+    layers = {
+        name: producer_of.get(name + QUANT_INPUT_SUFFIX) or producer_of[name] for name in in_order
+    }
+    snr = {name: snr_db(powers[name]) for name in in_order}
+    consumers = {
         layers[name].name: [node.name for node in nodes if name in node.input] for name in in_order
     }
-    pass_through_ops = {layers[name].name for name in in_order if noise[name] == EXACT_DB}
+    pass_through_ops = {layers[name].name for name in in_order if snr[name] == EXACT_DB}
     weights = {node.name: weight_errors.get(node.input[1]) for node in nodes if node.input[1:]}
     return tuple(
         LayerError(
             layer=layer.name,
             tensor=name,
             operator=layer.op_type,
-            snr_db=noise[name],
+            snr_db=snr[name],
             weight_snr_db=_at_most_exact(weights.get(layer.name)),
-            keep_in_float=with_consumers(layer.name, readers, pass_through_ops),
+            exclude=with_consumers(layer.name, consumers, pass_through_ops),
         )
         for name, layer in layers.items()
     )
 
 
 def _at_most_exact(decibels: float | None) -> float | None:
+    """Limit a ratio to `EXACT_DB`; onnxruntime returns a larger one for equal values."""
     return None if decibels is None else min(decibels, EXACT_DB)

@@ -1,7 +1,7 @@
-"""One order and one numbering for an ONNX graph, whatever order its converter met things in.
+"""Bring an ONNX graph into one order with one numbering, so equal models give equal bytes.
 
-tf2onnx goes through sets of objects, and numbers what it makes as it goes: the same model gives
-the same operators, but now and then in another order or with other numbers in their names.
+tf2onnx iterates over sets of objects and numbers the names it makes. For the same Keras model it
+returns the same operators, but sometimes in another order or with other numbers in their names.
 """
 
 from __future__ import annotations
@@ -12,69 +12,68 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["canonicalize", "drop_unused_operator_sets", "sort_by_need"]
+__all__ = ["drop_unused_opsets", "normalize_graph", "sort_topologically"]
 
 _NUMBER = re.compile(r"__(\d+)(?=(:\d+)?$)")
-"""What tf2onnx appends to a name, before the output's index; each number belongs to one name."""
+"""The number that tf2onnx appends to a name, before the output's index; no two names share one."""
 
 
-def canonicalize(graph: onnx.GraphProto) -> None:
-    """Sort a converter's graph, see `sort_by_need`, and number its names in that order.
+def normalize_graph(graph: onnx.GraphProto) -> None:
+    """Sort a converter's graph with `sort_topologically`, and renumber its names in that order.
 
     Args:
-        graph: changed in place; one with branches or loops inside operators is left as it is.
+        graph: changed in place; a graph with control flow (If, Loop) is not changed.
     """
-    if _has_branches(graph):
+    if _has_subgraphs(graph):
         return
-    sort_by_need(graph)
+    sort_topologically(graph)
     numbers: dict[str, int] = {}
 
-    def renumbered(name: str) -> str:
-        return _NUMBER.sub(lambda found: f"__{numbers.setdefault(found[1], len(numbers))}", name)
+    def renumber(name: str) -> str:
+        return _NUMBER.sub(lambda match: f"__{numbers.setdefault(match[1], len(numbers))}", name)
 
     for node in graph.node:
-        node.input[:] = [renumbered(name) for name in node.input]
-        node.output[:] = [renumbered(name) for name in node.output]
-        node.name = renumbered(node.name)
+        node.input[:] = [renumber(name) for name in node.input]
+        node.output[:] = [renumber(name) for name in node.output]
+        node.name = renumber(node.name)
     for constant in graph.initializer:
-        constant.name = renumbered(constant.name)
+        constant.name = renumber(constant.name)
 
 
-def sort_by_need(graph: onnx.GraphProto) -> None:
-    """Sort operators and constants by how the outputs need them; those that none needs go.
+def sort_topologically(graph: onnx.GraphProto) -> None:
+    """Sort nodes and initializers in the order the outputs need them, and drop unused ones.
 
-    Names stay, as other files and their metadata know operators by them.
+    Names are not changed, because files and their metadata refer to operators by name.
 
     Args:
-        graph: changed in place; one with branches or loops inside operators is left as it is.
+        graph: changed in place; a graph with control flow (If, Loop) is not changed.
     """
-    if _has_branches(graph):
+    if _has_subgraphs(graph):
         return
-    nodes = _in_order_of_need(graph)
+    nodes = _topological_order(graph)
     constants = {constant.name: constant for constant in graph.initializer}
     used = [constants[name] for node in nodes for name in node.input if name in constants]
     _replace(graph.node, nodes)
     _replace(graph.initializer, list({constant.name: constant for constant in used}.values()))
 
 
-def drop_unused_operator_sets(model: onnx.ModelProto) -> None:
-    """Forget the operator sets that no operator of the network is from."""
+def drop_unused_opsets(model: onnx.ModelProto) -> None:
+    """Remove the imports of operator sets from which the model uses no operator."""
     used = {node.domain for node in model.graph.node}
-    kept = [imported for imported in model.opset_import if imported.domain in used]
-    _replace(model.opset_import, kept)
+    _replace(model.opset_import, [opset for opset in model.opset_import if opset.domain in used])
 
 
-def _has_branches(graph: onnx.GraphProto) -> bool:
+def _has_subgraphs(graph: onnx.GraphProto) -> bool:
     return any(attribute.HasField("g") for node in graph.node for attribute in node.attribute)
 
 
-def _in_order_of_need(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Each node after those it needs, these in the order of its inputs; others are left out."""
-    makers = {output: node for node in graph.node for output in node.output}
+def _topological_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes the outputs need, each after its own inputs' nodes in input order."""
+    producers = {output: node for node in graph.node for output in node.output}
     ordered: dict[str, onnx.NodeProto] = {}
-    stack = [makers[output.name] for output in graph.output if output.name in makers]
+    stack = [producers[output.name] for output in graph.output if output.name in producers]
     while stack:
-        needed = [makers[name] for name in stack[-1].input if name in makers]
+        needed = [producers[name] for name in stack[-1].input if name in producers]
         missing = [node for node in needed if node.output[0] not in ordered]
         if missing:
             stack.append(missing[0])
@@ -85,7 +84,7 @@ def _in_order_of_need(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _replace(field: Any, items: list[Any]) -> None:
-    """Put copies of ``items`` in the place of what a repeated field holds."""
-    kept = [type(item).FromString(item.SerializeToString()) for item in items]
+    """Replace the content of a repeated field by copies of ``items``."""
+    copies = [type(item).FromString(item.SerializeToString()) for item in items]
     del field[:]
-    field.extend(kept)
+    field.extend(copies)

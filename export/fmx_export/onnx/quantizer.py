@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from fmx_export.common.calibration import model_inputs
 from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.common.quantizer import ANALYZED_IMAGES
+from fmx_export.onnx.calibrate import calibrate_onnx
 from fmx_export.onnx.convert import serialize
 from fmx_export.onnx.layer_errors import onnx_layer_errors
-from fmx_export.onnx.quantize import calibrate_onnx, prepare_onnx, quantize_onnx, take_raw_pixels
+from fmx_export.onnx.quantize import prepare_onnx, quantize_onnx
+from fmx_export.onnx.uint8_input import to_uint8_input
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,14 +27,7 @@ __all__ = ["OnnxQuantizer"]
 
 
 class OnnxQuantizer:
-    """Quantizes a network to int8 ONNX; implements `Quantizer`.
-
-    Args:
-        float_model: the float32 network, as `export_onnx` returns it.
-        spec: the Keras model's input.
-        calibration: uint8 ``(n, height, width, channels)``.
-        target: the processor that the file is for.
-    """
+    """Quantizes a network to int8 ONNX; implements `fmx_export.common.quantizer.Quantizer`."""
 
     def __init__(
         self,
@@ -41,13 +36,24 @@ class OnnxQuantizer:
         calibration: NDArray[np.uint8],
         target: Target,
     ) -> None:
+        """Prepare a float model for quantization.
+
+        Args:
+            float_model: float32, as `fmx_export.onnx.convert.export_onnx` returns it.
+            spec: the Keras model's input, float32.
+            calibration: calibration images, uint8 ``(n, height, width, channels)``.
+            target: the processor that the file is for.
+
+        Raises:
+            ExportError: onnxruntime cannot read the model.
+        """
         self._prepared = prepare_onnx(float_model)
         self._spec, self._calibration, self._target = spec, calibration, target
         self._ranges: dict[Method, Ranges] = {}
 
     def quantize(self, config: QuantizationConfig) -> bytes:
         """See `Quantizer.quantize`."""
-        return serialize(take_raw_pixels(self._quantized(config), self._spec))
+        return serialize(to_uint8_input(self._quantized(config), self._spec))
 
     def layer_errors(self) -> tuple[LayerError, ...]:
         """See `Quantizer.layer_errors`."""
@@ -56,7 +62,7 @@ class OnnxQuantizer:
         return onnx_layer_errors(self._prepared, quantized, inputs)
 
     def _quantized(self, config: QuantizationConfig) -> onnx.ModelProto:
-        """Return the int8 network; each calibration method is run once."""
+        """Return the QDQ model with float input; each calibration method is run once."""
         method = config.calibration
         if method not in self._ranges:
             self._ranges[method] = calibrate_onnx(

@@ -1,43 +1,56 @@
-"""The first convolution of an ONNX network, laid out on blocks of 2x2 pixels.
+"""Space-to-depth for the first convolution of an ONNX model.
 
-An image has one channel or three, and onnxruntime's integer convolution gathers its inputs channel
-by channel: from a one-channel image it copies byte by byte, which takes several times as long as
-the arithmetic. Here the four pixels of a block become channels (space to depth) and the kernel is
-spread over the blocks, zeros where it has no weight: the same sums, gathered in larger pieces.
+An image has one or three channels, and onnxruntime's integer convolution gathers its input channel
+by channel. For a one-channel image that is byte by byte, which takes several times as long as the
+arithmetic. Space-to-depth moves each block of 2x2 pixels into the channels, so ``(height, width,
+c)`` becomes ``(height / 2, width / 2, 4c)``. The kernel is rearranged to match, with zeros where
+the original kernel has no weight. The sums are the same, but the input is gathered in larger
+pieces.
 
-Two kinds of first convolution can be laid out so that nothing behind them changes:
+TensorFlow does the same to the stride-2 convolutions of image models on TPUs: "Automatic Space to
+Depth Transform in MLIR Bridge", tensorflow/compiler/mlir/tensorflow/g3doc/space_to_depth.md. Here
+a second case is covered, in which the convolution has stride 1:
 
-- stride 2: one output for each block;
-- stride 1 with 2x2 max pooling behind: four outputs for each block, laid side by side as channels,
-  of which the pooling takes the largest.
+- stride 2: each block of pixels gives one output;
+- stride 1, followed by 2x2 max pooling: each block of pixels gives four outputs, computed as
+  channels side by side; the pooling takes the largest of the four.
+
+The operators behind are not changed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
 
-from fmx_export.onnx.normalize import sort_by_need
+from fmx_export.onnx.graph_editing import (
+    NodeChain,
+    attributes_of,
+    constant_value,
+    only_consumer,
+    shape_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    import onnx
     from numpy.typing import NDArray
 
 __all__ = ["space_to_depth"]
 
 _BLOCK = 2
+"""Height and width of a block of pixels."""
 _TO_NCHW, _TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
-_ACTIVATIONS = ("Relu", "Clip")  # they commute with taking the largest of four
+_MONOTONIC_ACTIVATIONS = ("Relu", "Clip")
+"""Activations that may change places with max pooling."""
+_PREFIX = "stem"
+"""Begins the names of the added nodes; a part of the file's bytes, so it is fixed."""
 
 
 @dataclass(frozen=True)
 class _Stem:
-    """The nodes from the image to the first output that is to stay as it is."""
+    """The nodes that are replaced: from the image to the convolution or the max pooling."""
 
     to_nchw: onnx.NodeProto
     convolution: onnx.NodeProto
@@ -46,218 +59,208 @@ class _Stem:
 
     @property
     def nodes(self) -> list[onnx.NodeProto]:
-        """Those that there are, in their order."""
-        found = (self.to_nchw, self.convolution, self.activation, self.pooling)
-        return [node for node in found if node is not None]
+        """The nodes in the order of the graph."""
+        candidates = (self.to_nchw, self.convolution, self.activation, self.pooling)
+        return [node for node in candidates if node is not None]
 
     @property
-    def side(self) -> int:
-        """How many outputs lie side by side in a block, along each axis."""
+    def outputs_per_axis(self) -> int:
+        """How many outputs of the original convolution a block has, along each axis: 1 or 2."""
         return _BLOCK if self.pooling is not None else 1
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """How the kernel lies over the blocks, along the height or the width."""
+    """The geometry of the new convolution along one axis, the height or the width."""
 
-    blocks: int
-    """Size of the kernel."""
-    before: int
-    """Padding, in blocks."""
-    after: int
+    kernel: int
+    """Size of the kernel, in blocks."""
+    pad_before: int
+    """Padding before the image, in blocks."""
+    pad_after: int
+    """Padding behind the image, in blocks."""
     outputs: int
-    """Blocks of outputs."""
-    shift: int
-    """Pixels from the first block's edge to the kernel's first weight."""
+    """Size of the output, in blocks."""
+    offset: int
+    """Pixels from the edge of the kernel's first block to the original kernel's first weight."""
 
 
 def space_to_depth(graph: onnx.GraphProto) -> bool:
-    """Lay out the first convolution on blocks, if it is of one of the two kinds.
+    """Apply space-to-depth to the first convolution, where it is of one of the two kinds.
 
     Args:
-        graph: float, as tf2onnx makes it, input ``(1, height, width, channels)``; changed in place.
+        graph: a float graph with the input ``(1, height, width, channels)``, as tf2onnx makes
+            it; changed in place.
 
     Returns:
-        Whether it was changed. The answers stay the same, up to the order of summation.
+        Whether the graph was changed. Its output stays the same up to the order of summation.
     """
-    stem = _find(graph)
+    stem = _find_stem(graph)
     if stem is None:
         return False
-    height, width, channels = _shape(graph.input[0])[1:]
-    weights = _constant(graph, stem.convolution.input[1])
-    attributes = _attributes(stem.convolution)
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    vertical = _axis(height, weights.shape[2], (top, bottom), stem.side)
-    horizontal = _axis(width, weights.shape[3], (left, right), stem.side)
-    if min(vertical.after, horizontal.after) < 0:
-        return False
-    build = _Builder(graph)
-    build.reshape((1, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK * channels))
-    build.transpose((0, 1, 3, 2, 4))
-    build.reshape((1, height // _BLOCK, width // _BLOCK, _BLOCK * _BLOCK * channels))
-    build.transpose(_TO_NCHW)
-    build.node(
-        "Conv",
-        build.constant("weights", _spread(weights, vertical, horizontal, stem.side)),
-        *(
-            build.constant("bias", np.tile(_constant(graph, name), stem.side**2))
-            for name in stem.convolution.input[2:]
-        ),
-        kernel_shape=(vertical.blocks, horizontal.blocks),
-        pads=(vertical.before, horizontal.before, vertical.after, horizontal.after),
-    )
+    height, width, channels = shape_of(graph.input[0])[1:]
+    weights = constant_value(graph, stem.convolution.input[1])
+    top, left, bottom, right = attributes_of(stem.convolution).get("pads", (0, 0, 0, 0))
+    vertical = _axis(height, weights.shape[2], (top, bottom), stem.outputs_per_axis)
+    horizontal = _axis(width, weights.shape[3], (left, right), stem.outputs_per_axis)
+    if min(vertical.pad_after, horizontal.pad_after) < 0:
+        return False  # the outputs do not fill whole blocks
+    chain = NodeChain(graph, _PREFIX)
+    _add_space_to_depth(chain, height, width, channels)
+    _add_convolution(chain, graph, stem, vertical, horizontal)
     if stem.activation is not None:
-        build.node(stem.activation.op_type, *stem.activation.input[1:])
+        chain.add(stem.activation.op_type, *stem.activation.input[1:])
     if stem.pooling is not None:
-        places = _BLOCK * _BLOCK
-        build.transpose(_TO_NHWC)
-        build.reshape((1, vertical.outputs, horizontal.outputs * places, len(weights)))
-        build.transpose(_TO_NCHW)
-        build.node("MaxPool", kernel_shape=(1, places), strides=(1, places))
-    build.put_in_place_of(stem.nodes)
+        _add_pooling(chain, vertical, horizontal, len(weights))
+    chain.replace(stem.nodes)
     return True
 
 
-def _find(graph: onnx.GraphProto) -> _Stem | None:
-    shape = _shape(graph.input[0])
-    to_nchw = _only_reader(graph, graph.input[0].name)
+def _add_space_to_depth(chain: NodeChain, height: int, width: int, channels: int) -> None:
+    """Add ``(1, h, w, c)`` -> ``(1, 4c, h / 2, w / 2)``, as reshapes and transpositions."""
+    rows, columns = height // _BLOCK, width // _BLOCK
+    chain.add_reshape((1, rows, _BLOCK, columns, _BLOCK * channels))
+    chain.add_transpose((0, 1, 3, 2, 4))
+    chain.add_reshape((1, rows, columns, _BLOCK * _BLOCK * channels))
+    chain.add_transpose(_TO_NCHW)
+
+
+def _add_convolution(
+    chain: NodeChain, graph: onnx.GraphProto, stem: _Stem, vertical: _Axis, horizontal: _Axis
+) -> None:
+    """Add the convolution with the rearranged kernel."""
+    weights = constant_value(graph, stem.convolution.input[1])
+    side = stem.outputs_per_axis
+    rearranged = _rearranged_kernel(weights, vertical, horizontal, side)
+    chain.add(
+        "Conv",
+        chain.add_constant("weights", rearranged),
+        *(
+            chain.add_constant("bias", np.tile(constant_value(graph, name), side**2))
+            for name in stem.convolution.input[2:]
+        ),
+        kernel_shape=(vertical.kernel, horizontal.kernel),
+        pads=(
+            vertical.pad_before,
+            horizontal.pad_before,
+            vertical.pad_after,
+            horizontal.pad_after,
+        ),
+    )
+
+
+def _add_pooling(chain: NodeChain, vertical: _Axis, horizontal: _Axis, out_channels: int) -> None:
+    """Add the max pooling over the four outputs of each block, which lie side by side."""
+    outputs = _BLOCK * _BLOCK
+    chain.add_transpose(_TO_NHWC)
+    chain.add_reshape((1, vertical.outputs, horizontal.outputs * outputs, out_channels))
+    chain.add_transpose(_TO_NCHW)
+    chain.add("MaxPool", kernel_shape=(1, outputs), strides=(1, outputs))
+
+
+def _find_stem(graph: onnx.GraphProto) -> _Stem | None:
+    """Return the nodes to replace, None where the first convolution is of another kind."""
+    shape = shape_of(graph.input[0])
+    to_nchw = only_consumer(graph, graph.input[0].name)
     if len(shape) != len(_TO_NCHW) or shape[1] % _BLOCK or shape[2] % _BLOCK or to_nchw is None:
         return None
     constants = {constant.name for constant in graph.initializer}
-    convolution = _only_reader(graph, to_nchw.output[0])
+    convolution = only_consumer(graph, to_nchw.output[0])
     if convolution is None or convolution.op_type != "Conv":
         return None
-    if not _moves_channels_first(graph, to_nchw, shape, constants):
+    if not _is_to_nchw(graph, to_nchw, shape, constants):
         return None
-    found = _attributes(convolution)
-    plain = found.get("group", 1) == 1 and set(found.get("dilations", (1,))) == {1}
+    attributes = attributes_of(convolution)
+    plain = attributes.get("group", 1) == 1 and set(attributes.get("dilations", (1,))) == {1}
     if not plain or not constants.issuperset(convolution.input[1:]):
         return None
-    strides = found.get("strides", (1, 1))
+    strides = attributes.get("strides", (1, 1))
     if strides == (_BLOCK, _BLOCK):
         return _Stem(to_nchw, convolution)
-    activation, pooling = None, _only_reader(graph, convolution.output[0])
-    if pooling is not None and pooling.op_type in _ACTIVATIONS:
-        activation, pooling = pooling, _only_reader(graph, pooling.output[0])
-    if strides != (1, 1) or pooling is None or not _takes_largest_of_block(pooling):
+    activation, pooling = None, only_consumer(graph, convolution.output[0])
+    if pooling is not None and pooling.op_type in _MONOTONIC_ACTIVATIONS:
+        activation, pooling = pooling, only_consumer(graph, pooling.output[0])
+    if strides != (1, 1) or pooling is None or not _is_block_max_pooling(pooling):
         return None
     return _Stem(to_nchw, convolution, activation, pooling)
 
 
-def _moves_channels_first(
+def _is_to_nchw(
     graph: onnx.GraphProto, node: onnx.NodeProto, shape: tuple[int, ...], constants: set[str]
 ) -> bool:
-    """Whether a node does that and nothing else, as when a network begins by turning images."""
+    """Whether a node moves the channels first and does nothing else.
+
+    A network may begin with another transposition, for example one that rotates images.
+    """
     if node.op_type == "Transpose":
-        return _attributes(node).get("perm") == _TO_NCHW
-    # of a one-channel image tf2onnx makes the transposition a reshape
+        return attributes_of(node).get("perm") == _TO_NCHW
+    # for a one-channel image tf2onnx writes the transposition as a reshape
     height, width, channels = shape[1:]
     return (
         node.op_type == "Reshape"
         and channels == 1
         and node.input[1] in constants
-        and _constant(graph, node.input[1]).tolist() == [1, channels, height, width]
+        and constant_value(graph, node.input[1]).tolist() == [1, channels, height, width]
     )
 
 
-def _takes_largest_of_block(node: onnx.NodeProto) -> bool:
-    found = _attributes(node)
+def _is_block_max_pooling(node: onnx.NodeProto) -> bool:
+    """Whether a node is 2x2 max pooling with stride 2 and without padding."""
+    attributes = attributes_of(node)
     return (
         node.op_type == "MaxPool"
-        and found["kernel_shape"] == found.get("strides") == (_BLOCK, _BLOCK)
-        and not any(found.get("pads", ()))
-        and not found.get("ceil_mode", 0)
+        and attributes["kernel_shape"] == attributes.get("strides") == (_BLOCK, _BLOCK)
+        and not any(attributes.get("pads", ()))
+        and not attributes.get("ceil_mode", 0)
     )
 
 
-def _axis(size: int, kernel: int, pads: tuple[int, int], side: int) -> _Axis:
-    """The kernel over blocks; a negative ``after`` where the outputs do not fill blocks evenly."""
-    outputs = ((size + sum(pads) - kernel) * side // _BLOCK + 1) // side
-    before = -(-pads[0] // _BLOCK)
-    blocks = (side - 1 + kernel - 1 - pads[0]) // _BLOCK + before + 1
-    after = outputs - size // _BLOCK - before + blocks - 1
-    return _Axis(blocks, before, after, outputs, shift=before * _BLOCK - pads[0])
+def _axis(size: int, kernel: int, pads: tuple[int, int], outputs_per_axis: int) -> _Axis:
+    """Return the geometry along one axis.
+
+    Args:
+        size: of the image, in pixels.
+        kernel: size of the original kernel.
+        pads: padding of the original convolution, before and behind the image, in pixels.
+        outputs_per_axis: see `_Stem`.
+
+    Returns:
+        ``pad_after`` is negative where the outputs do not fill whole blocks.
+    """
+    outputs = ((size + sum(pads) - kernel) * outputs_per_axis // _BLOCK + 1) // outputs_per_axis
+    pad_before = -(-pads[0] // _BLOCK)
+    blocks = (outputs_per_axis - 1 + kernel - 1 - pads[0]) // _BLOCK + pad_before + 1
+    pad_after = outputs - size // _BLOCK - pad_before + blocks - 1
+    return _Axis(blocks, pad_before, pad_after, outputs, offset=pad_before * _BLOCK - pads[0])
 
 
-def _spread(
-    weights: NDArray[np.float32], vertical: _Axis, horizontal: _Axis, side: int
+def _rearranged_kernel(
+    weights: NDArray[np.float32], vertical: _Axis, horizontal: _Axis, outputs_per_axis: int
 ) -> NDArray[np.float32]:
-    """The kernel over blocks.
+    """Return the kernel of the new convolution, zero where the original has no weight.
 
     Args:
         weights: float32 ``(outputs, channels, height, width)``.
-        vertical: where they lie along the height.
-        horizontal: along the width.
-        side: outputs side by side in a block.
+        vertical: geometry along the height.
+        horizontal: geometry along the width.
+        outputs_per_axis: see `_Stem`; the output channels are repeated for each output of a block.
 
     Returns:
-        float32 ``(side * side * outputs, 4 * channels, blocks, blocks)``; of outputs and of
-        channels, those of one place in the block come together.
+        float32 ``(outputs_per_axis ** 2 * outputs, 4 * channels, blocks, blocks)``. The channels
+        of one position in the block come together, among the outputs and among the inputs.
     """
     outputs, channels = weights.shape[:2]
-    spread = np.zeros(
-        (side, side, outputs, _BLOCK, _BLOCK, channels, vertical.blocks, horizontal.blocks),
+    rearranged = np.zeros(
+        (
+            *(outputs_per_axis, outputs_per_axis, outputs),
+            *(_BLOCK, _BLOCK, channels),
+            *(vertical.kernel, horizontal.kernel),
+        ),
         np.float32,
     )
-    for down, right in np.ndindex(side, side):
+    for down, right in np.ndindex(outputs_per_axis, outputs_per_axis):
         for y, x in np.ndindex(*weights.shape[2:]):
-            row, above = divmod(y + down + vertical.shift, _BLOCK)
-            column, before = divmod(x + right + horizontal.shift, _BLOCK)
-            spread[down, right, :, above, before, :, row, column] = weights[:, :, y, x]
-    return spread.reshape(side * side * outputs, -1, vertical.blocks, horizontal.blocks)
-
-
-class _Builder:
-    """A chain of nodes that begins at the graph's input, each reading the one before."""
-
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._graph = graph
-        self._nodes: list[onnx.NodeProto] = []
-        self._last = graph.input[0].name
-
-    def node(self, op_type: str, *constants: str, **attributes: Any) -> None:
-        name = f"stem/{len(self._nodes)}_{op_type}"
-        inputs = [self._last, *constants]
-        self._nodes.append(helper.make_node(op_type, inputs, [name], name=name, **attributes))
-        self._last = name
-
-    def reshape(self, shape: Sequence[int]) -> None:
-        name = self.constant(f"shape_{len(self._nodes)}", np.array(shape, np.int64))
-        self.node("Reshape", name)
-
-    def transpose(self, order: Sequence[int]) -> None:
-        self.node("Transpose", perm=order)
-
-    def constant(self, name: str, value: NDArray[Any]) -> str:
-        self._graph.initializer.append(numpy_helper.from_array(value, f"stem/{name}"))
-        return f"stem/{name}"
-
-    def put_in_place_of(self, old: Sequence[onnx.NodeProto]) -> None:
-        """Let the last node answer in the place of the last of ``old``."""
-        self._nodes[-1].output[0] = old[-1].output[0]
-        new = [*self._nodes, *(node for node in self._graph.node if node not in old)]
-        del self._graph.node[:]
-        self._graph.node.extend(new)
-        del self._graph.value_info[:]
-        sort_by_need(self._graph)  # and so without the constants that nothing reads any more
-
-
-def _only_reader(graph: onnx.GraphProto, tensor: str) -> onnx.NodeProto | None:
-    readers = [node for node in graph.node if tensor in node.input]
-    is_answer = any(output.name == tensor for output in graph.output)
-    return readers[0] if len(readers) == 1 and not is_answer else None
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    """The node's attributes, lists as tuples."""
-    values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-    return {key: tuple(x) if isinstance(x, list) else x for key, x in values.items()}
-
-
-def _constant(graph: onnx.GraphProto, name: str) -> NDArray[Any]:
-    found = next(constant for constant in graph.initializer if constant.name == name)
-    return np.asarray(numpy_helper.to_array(found))
-
-
-def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    return tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+            row, y_in_block = divmod(y + down + vertical.offset, _BLOCK)
+            column, x_in_block = divmod(x + right + horizontal.offset, _BLOCK)
+            rearranged[down, right, :, y_in_block, x_in_block, :, row, column] = weights[:, :, y, x]
+    return rearranged.reshape(outputs_per_axis**2 * outputs, -1, vertical.kernel, horizontal.kernel)

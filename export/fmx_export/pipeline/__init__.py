@@ -1,1 +1,1 @@
-"""One export from its source to the published folder."""
+"""The export of one Keras model, from conversion to the published folder."""

@@ -1,6 +1,6 @@
-"""The accuracy gate: one config after another, until an int8 file answers well enough.
+"""Accuracy control: search the quantization config whose int8 file is accurate enough.
 
-NNCF's ``quantize_with_accuracy_control`` follows the same idea, for ONNX alone; docs/export.md says
+NNCF's ``quantize_with_accuracy_control`` follows the same idea, for ONNX only; docs/export.md says
 why it is not used here.
 """
 
@@ -22,68 +22,71 @@ if TYPE_CHECKING:
     from fmx_export.common.quantizer import Quantizer
     from fmx_runtime.model_file.metadata import Accuracy
 
-__all__ = ["MAX_ACCURACY_DROP", "Passed", "drop", "search"]
+__all__ = ["MAX_ACCURACY_DROP", "QuantizedModel", "accuracy_drop", "search_config"]
 
 MAX_ACCURACY_DROP = 0.005
-"""Largest loss of accuracy of a quantized file, as a fraction, where the user sets no other."""
+"""Default of the largest allowed accuracy drop of a quantized file, as a fraction."""
 
-_FLOAT_LAYERS = (1, 2, 4, 8)
-"""How many of the worst layers are kept in float, one try after the other; beyond these there is
-little left of int8."""
+_EXCLUDED_COUNTS = (1, 2, 4, 8)
+"""Numbers of the worst layers that are excluded from quantization, one attempt after the other.
+With more, little of the model would still be int8."""
 
 
 @dataclass(frozen=True)
-class Passed:
-    """The file of the first config that was good enough."""
+class QuantizedModel:
+    """An int8 model without metadata, and the config that it was quantized with."""
 
     model: bytes
     config: QuantizationConfig
 
 
-def drop(accuracy: Accuracy) -> float:
-    """What a file loses against the Keras model, as a fraction.
+def accuracy_drop(accuracy: Accuracy) -> float:
+    """Return the accuracy drop of a file against the Keras model, as a fraction.
 
-    Where the images have no labels it is the share of other answers than Keras', which is what
-    the loss of accuracy can be at most.
+    For images without labels, the share of images with another label than the Keras model's is
+    returned. The accuracy cannot drop by more than that.
     """
     if accuracy.keras is None or accuracy.file is None:
-        return round(1 - accuracy.agreement, 9)
-    return round(accuracy.keras - accuracy.file, 9)  # 1 - 0.995 is a little more than 0.005
+        drop = 1 - accuracy.agreement
+    else:
+        drop = accuracy.keras - accuracy.file
+    return round(drop, 9)  # in floating point, 1 - 0.995 is larger than 0.005
 
 
-def search(
+def search_config(
     quantizer: Quantizer,
     measure: Callable[[bytes, QuantizationConfig], Accuracy],
     *,
     max_accuracy_drop: float,
     progress: Callable[[str], None],
-) -> tuple[Passed | None, tuple[Attempt, ...]]:
-    """Try configs in order of what they cost on the device, the cheapest first.
+) -> tuple[QuantizedModel | None, tuple[Attempt, ...]]:
+    """Try quantization configs in order of their cost on the device, the cheapest first.
 
-    First each calibration with everything int8; then, with the calibration that did best, the
-    worst layers in float: one, two, four, eight, as long as some arithmetic is left to integers.
+    First each calibration method is tried with all layers quantized. Then, with the calibration
+    method that did best, the worst layers are excluded from quantization: one, two, four, eight,
+    as long as some of the arithmetic stays int8.
 
     Args:
-        quantizer: makes the files.
-        measure: asks a file in its real runtime.
-        max_accuracy_drop: largest loss of accuracy against the Keras model, as a fraction.
-        progress: called with one line about each try.
+        quantizer: quantizes the model with a config.
+        measure: measures a quantized model in its real runtime.
+        max_accuracy_drop: largest allowed accuracy drop, as a fraction.
+        progress: called with one line about each attempt.
 
     Returns:
-        What passed, None if nothing did; and all that was tried, in its order.
+        The first model that is accurate enough, None if none is, and all attempts in order.
 
     Raises:
-        ExportError: the network cannot be quantized at all.
+        ExportError: the model cannot be quantized at all.
     """
     attempts: list[Attempt] = []
 
-    def passes(config: QuantizationConfig) -> Passed | None:
-        progress(f"int8 with {config.calibration} ranges{_kept(config)}")
+    def try_config(config: QuantizationConfig) -> QuantizedModel | None:
+        progress(_describe(config))
         model = quantizer.quantize(config)
-        if config.excluded_layers and not _multiplies_integers(model):
-            return None  # it would pass, as int8 in name only
+        if config.excluded_layers and not _has_int8_arithmetic(model):
+            return None  # it would be accurate enough, but int8 in name only
         accuracy = measure(model, config)
-        passed = drop(accuracy) <= max_accuracy_drop
+        passed = accuracy_drop(accuracy) <= max_accuracy_drop
         attempts.append(
             Attempt(
                 calibration=config.calibration,
@@ -92,40 +95,39 @@ def search(
                 passed=passed,
             )
         )
-        return Passed(model, config) if passed else None
+        return QuantizedModel(model, config) if passed else None
 
     for method in METHODS:
-        if found := passes(QuantizationConfig(method)):
-            return found, tuple(attempts)
-    best = min(attempts, key=lambda attempt: drop(attempt.accuracy)).calibration
-    progress("looking for the layers that lose most")
+        if accepted := try_config(QuantizationConfig(method)):
+            return accepted, tuple(attempts)
+    best = min(attempts, key=lambda attempt: accuracy_drop(attempt.accuracy)).calibration
+    progress("measuring the quantization error of each layer")
     try:
-        for layers in _growing(quantizer.layer_errors()):
-            if found := passes(QuantizationConfig(best, layers)):
-                return found, tuple(attempts)
-    except ExportError as error:  # what was measured so far holds all the same
-        progress(f"no layers are kept in float: {error}")
+        for layers in _layers_to_exclude(quantizer.layer_errors()):
+            if accepted := try_config(QuantizationConfig(best, layers)):
+                return accepted, tuple(attempts)
+    except ExportError as error:  # the attempts so far still count
+        progress(f"no layer is excluded from quantization: {error}")
     return None, tuple(attempts)
 
 
-def _growing(errors: Sequence[LayerError]) -> Iterator[tuple[str, ...]]:
-    """The layers to keep in float, those of the worst first."""
-    worst, before = sort_by_error(errors), tuple[str, ...]()
-    for count in _FLOAT_LAYERS:
-        kept = [layer for error in worst[:count] for layer in error.exclude]
-        layers = tuple(dict.fromkeys(kept))
-        if layers != before:
+def _layers_to_exclude(errors: Sequence[LayerError]) -> Iterator[tuple[str, ...]]:
+    """Yield the layers to exclude in each further attempt, more each time."""
+    worst, previous = sort_by_error(errors), tuple[str, ...]()
+    for count in _EXCLUDED_COUNTS:
+        layers = tuple(dict.fromkeys(name for error in worst[:count] for name in error.exclude))
+        if layers != previous:
             yield layers
-        before = layers
+        previous = layers
 
 
-def _multiplies_integers(model: bytes) -> bool:
-    """Whether some of the network's arithmetic is left to integers."""
+def _has_int8_arithmetic(model: bytes) -> bool:
     operators = read_graph(model).operators
     return any(node.multiply_accumulates and not node.is_float for node in operators)
 
 
-def _kept(config: QuantizationConfig) -> str:
-    if not config.excluded_layers:
-        return ""
-    return f", {len(config.excluded_layers)} layers in float"
+def _describe(config: QuantizationConfig) -> str:
+    """Return the line about an attempt."""
+    count = len(config.excluded_layers)
+    excluded = f", {count} layer{'s' * (count > 1)} excluded" if count else ""
+    return f"int8 with {config.calibration} calibration{excluded}"

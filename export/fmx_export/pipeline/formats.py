@@ -1,4 +1,4 @@
-"""The kinds of files that an export can write; docs/formats.md says when to use which."""
+"""The formats that an export can write; docs/formats.md says when to use which."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["FLOAT32", "INT8", "Format"]
 
 
 class Format(enum.StrEnum):
-    """A model format and a precision, by the name that the command line knows."""
+    """A model format and a precision, with the name that the command line uses."""
 
     TFLITE_FLOAT32 = "tflite-float32"
     TFLITE_FLOAT16 = "tflite-float16"
@@ -26,21 +26,21 @@ class Format(enum.StrEnum):
 
     @property
     def model_format(self) -> ModelFormat:
-        """``tflite`` or ``onnx``; the file's suffix."""
+        """``tflite`` or ``onnx``, which is also the file name's suffix."""
         return cast("ModelFormat", self.value.partition("-")[0])
 
     @property
     def precision(self) -> Precision:
-        """Of the weights and, for most, of the activations."""
+        """Precision of the weights and, for most formats, of the activations."""
         return cast("Precision", self.value.partition("-")[2])
 
     @property
-    def calibrated(self) -> bool:
-        """Whether the activations' ranges are taken from calibration images."""
+    def needs_calibration(self) -> bool:
+        """Whether the ranges of the activations are taken from a calibration set."""
         return self.precision in {"int8", "int16x8"}
 
     def file_name(self, name: str) -> str:
-        """``<name>.<precision>.<format>``."""
+        """Return ``<name>.<precision>.<format>``."""
         return f"{name}.{self.precision}.{self.model_format}"
 
 

@@ -1,4 +1,4 @@
-"""What quantization costs each layer, as a table and as an image for people."""
+"""The layer report: the quantization error of each layer, as a table and as a plot."""
 
 from __future__ import annotations
 
@@ -6,71 +6,107 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fmx_export.common.layer_errors import EXACT_DB, sort_by_error
+from fmx_runtime.errors import ExportError
 from fmx_runtime.support.atomic import replacing, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
     from fmx_export.common.layer_errors import LayerError
+    from fmx_export.common.quantizer import Quantizer
 
-__all__ = ["layers_figure", "layers_table", "write_plot", "write_table"]
+__all__ = ["layers_figure", "layers_table", "write_layer_report", "write_plot", "write_table"]
 
-_USUAL, _WORST = "#8a9bb0", "#d1495b"
-_NOISY_DB = 20  # noise of a hundredth of the signal's power; 8 bits leave 35 to 50 dB as a rule
-_LONGEST = 64  # characters of a bar's label
+_BAR_COLOR, _WORST_COLOR = "#8a9bb0", "#d1495b"
+_NOISY_DB = 20
+"""Signal-to-noise ratio below which a bar is red: the noise has a hundredth of the signal's power.
+Layers of an int8 model usually have 35 to 50 dB."""
+_MAX_LABEL = 64
+"""Most characters of a bar's label."""
 
 _INTRODUCTION = """\
-Each layer was run twice on the same inputs, quantized and in float. Signal over noise, in dB,
-tells how far the two answers lie apart, channel by channel: 0 is all noise, 6 dB are about one
-bit, and 8 bits leave 35 to 50 as a rule. The place is the layer's in the graph, from 1.
+Each layer was run twice on the same inputs, quantized and in float. The signal-to-noise ratio
+(SNR) compares the two outputs, channel by channel: at 0 dB there is only noise, 6 dB are about one
+bit, and layers of an int8 model usually have 35 to 50 dB. "Position" is the layer's place in the
+graph, from 1.
 """
 
 
-def write_table(errors: Sequence[LayerError], path: Path) -> None:
-    """Write the layers as Markdown, see `layers_table`.
+def write_layer_report(
+    quantizer: Quantizer, file_name: str, folder: Path, progress: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Measure the quantization error of each layer, and write it as a table and as a plot.
 
     Args:
-        errors: in the order of the graph.
-        path: ``<model file's name>.layers.md``; the model is called by that name.
+        quantizer: quantizes the model that the report is about.
+        file_name: the int8 file's name.
+        folder: the report is written to it.
+        progress: called with one line before the measurement, and with one if it fails.
+
+    Returns:
+        The names of the written files, none if the errors cannot be measured.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the folder cannot be written to.
     """
-    write(path, layers_table(errors, _model(path)))
+    progress(f"measuring the quantization error of each layer of {file_name}")
+    try:
+        errors = quantizer.layer_errors()
+    except ExportError as error:  # the exported files are fine without a report
+        progress(f"{file_name}: no layer report: {error}")
+        return ()
+    table, plot = f"{file_name}.layers.md", f"{file_name}.layers.png"
+    write_table(errors, folder / table)
+    write_plot(errors, folder / plot)
+    return table, plot
+
+
+def write_table(errors: Sequence[LayerError], path: Path) -> None:
+    """Write the table of `layers_table` as a Markdown file.
+
+    Args:
+        errors: of all layers, in the order of the graph.
+        path: ``<model file's name>.layers.md``; the heading names the model file.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write(path, layers_table(errors, _model_name(path)))
 
 
 def write_plot(errors: Sequence[LayerError], path: Path) -> None:
-    """Write the layers as PNG, see `layers_figure`.
+    """Write the plot of `layers_figure` as a PNG file.
 
     Args:
-        errors: in the order of the graph.
-        path: ``<model file's name>.layers.png``; the model is called by that name.
+        errors: of all layers, in the order of the graph.
+        path: ``<model file's name>.layers.png``; the title names the model file.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
+    figure = layers_figure(errors, _model_name(path))
     with replacing(path) as temporary:
-        layers_figure(errors, _model(path)).savefig(temporary, dpi=150, metadata={"Software": None})
+        figure.savefig(temporary, dpi=150, metadata={"Software": None})
 
 
 def layers_table(errors: Sequence[LayerError], model: str) -> str:
-    """The layers as a Markdown page, the worst first.
+    """Return a Markdown page with a table of the layers, the worst first.
 
     Args:
-        errors: in the order of the graph.
+        errors: of all layers, in the order of the graph.
         model: the model file's name.
     """
-    places = {error.layer: place for place, error in enumerate(errors, 1)}
+    positions = {error.layer: position for position, error in enumerate(errors, 1)}
     rows = [
-        ("place", "layer", "operator", "signal/noise, dB", "of the weights, dB"),
+        ("position", "layer", "operator", "SNR, dB", "SNR of the weights, dB"),
         ("--:", "---", "---", "--:", "--:"),
         *(
             (
-                str(places[error.layer]),
-                f"`{_name(error)}`",
+                str(positions[error.layer]),
+                f"`{_layer_name(error)}`",
                 error.operator,
                 _decibels(error.snr_db),
                 _decibels(error.weight_snr_db),
@@ -79,35 +115,37 @@ def layers_table(errors: Sequence[LayerError], model: str) -> str:
         ),
     ]
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return f"# {model}: what quantization costs each layer\n\n{_INTRODUCTION}\n{table}"
+    return f"# {model}: quantization error of each layer\n\n{_INTRODUCTION}\n{table}"
 
 
 def layers_figure(errors: Sequence[LayerError], model: str) -> Figure:
-    """Signal over noise of each layer as a bar, in the order of the graph, the worst in red.
+    """Return a bar chart of the layers' signal-to-noise ratios, in the order of the graph.
 
-    Layers that lose nothing, as those that only move numbers, are left out.
+    The worst layer and those below 20 dB are red. Layers without an error, such as reshapes, are
+    left out.
 
     Args:
-        errors: in the order of the graph.
+        errors: of all layers, in the order of the graph.
         model: the model file's name.
     """
     from matplotlib.figure import Figure
 
     shown = [(at, error) for at, error in enumerate(errors, 1) if error.snr_db < EXACT_DB]
-    noise = [error.snr_db for _, error in shown]
-    bad = max(_NOISY_DB, min(noise, default=0))
-    prefix = _network(errors)
+    ratios = [error.snr_db for _, error in shown]
+    threshold = max(_NOISY_DB, min(ratios, default=0))
+    prefix = _common_prefix(errors)
     figure = Figure(figsize=(9, 1.2 + 0.2 * len(shown)), layout="constrained")
     axes = figure.subplots()
-    colours = [_WORST if decibels <= bad else _USUAL for decibels in noise]
-    bars = axes.barh(range(len(shown)), noise, color=colours, height=0.7)
-    axes.bar_label(bars, [f"{decibels:.1f}" for decibels in noise], padding=3, fontsize=7)
-    axes.set_yticks(range(len(shown)), [_label(*layer, prefix) for layer in shown], fontsize=7)
+    colors = [_WORST_COLOR if ratio <= threshold else _BAR_COLOR for ratio in ratios]
+    bars = axes.barh(range(len(shown)), ratios, color=colors, height=0.7)
+    axes.bar_label(bars, [f"{ratio:.1f}" for ratio in ratios], padding=3, fontsize=7)
+    labels = [_bar_label(position, error, prefix) for position, error in shown]
+    axes.set_yticks(range(len(shown)), labels, fontsize=7)
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(0, 1.08 * max(noise, default=1))
+    axes.set_xlim(0, 1.08 * max(ratios, default=1))
     axes.tick_params(axis="y", length=0)
     axes.set_title(_title(model, len(errors) - len(shown)), loc="left", fontsize=10)
-    axes.set_xlabel("signal over noise, dB; 0 is all noise, 6 dB are a bit")
+    axes.set_xlabel("signal-to-noise ratio, dB; 6 dB are about one bit")
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -115,26 +153,26 @@ def layers_figure(errors: Sequence[LayerError], model: str) -> Figure:
 
 
 def _title(model: str, exact: int) -> str:
-    left_out = f"; left out: {exact} that lose nothing" if exact else ""
+    left_out = f"; not shown: {exact} without an error" if exact else ""
     return (
-        f"{model}: what quantization leaves of each layer's signal\n"
-        f"red: the worst, and all below {_NOISY_DB} dB{left_out}"
+        f"{model}: signal-to-noise ratio of each layer after quantization\n"
+        f"red: the worst layer, and all below {_NOISY_DB} dB{left_out}"
     )
 
 
-def _network(errors: Sequence[LayerError]) -> str:
-    """What stands before the names of most layers: the name of the network itself."""
-    names = Counter(_name(error).partition("/")[0] for error in errors)
+def _common_prefix(errors: Sequence[LayerError]) -> str:
+    """Return the first part of most layers' names, the network's own name, with a slash."""
+    names = Counter(_layer_name(error).partition("/")[0] for error in errors)
     return "".join(f"{name}/" for name, _ in names.most_common(1))
 
 
-def _label(place: int, error: LayerError, prefix: str) -> str:
-    label = f"{_name(error).removeprefix(prefix)}  {error.operator}  {place}"
-    return label if len(label) <= _LONGEST else f"…{label[1 - _LONGEST :]}"
+def _bar_label(position: int, error: LayerError, prefix: str) -> str:
+    label = f"{_layer_name(error).removeprefix(prefix)}  {error.operator}  {position}"
+    return label if len(label) <= _MAX_LABEL else f"…{label[1 - _MAX_LABEL :]}"
 
 
-def _name(error: LayerError) -> str:
-    """A fused TFLite operator's output has the names of all that went into it, one is enough."""
+def _layer_name(error: LayerError) -> str:
+    """Return the first of the names that TFLite joins where it fused several layers."""
     return error.tensor.split(";")[0].removesuffix(":0")
 
 
@@ -144,5 +182,5 @@ def _decibels(value: float | None) -> str:
     return "exact" if value >= EXACT_DB else f"{value:.1f}"
 
 
-def _model(path: Path) -> str:
+def _model_name(path: Path) -> str:
     return path.name.rsplit(".layers.", 1)[0]

@@ -1,4 +1,4 @@
-"""Where an exported file came from."""
+"""Provenance of an exported file: package versions, Git commit, checksum of the weights."""
 
 from __future__ import annotations
 
@@ -22,26 +22,31 @@ _PACKAGES = (
     "tensorflow-cpu",
     "tf2onnx",
 )
+"""Packages whose version may change an exported file."""
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that shape an exported file."""
+    """Return the versions of the packages that may change an exported file, by package name."""
     return packages.versions(*_PACKAGES)
 
 
 def commit() -> str:
-    """Git commit of the working folder, ``unknown`` outside a repository or without git."""
+    """Return the Git commit of the working folder.
+
+    Returns:
+        The hash in hex; ``unknown`` outside a repository, before its first commit, or without git.
+    """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return done.stdout.strip()
+    return completed.stdout.strip()
 
 
 def weights_digest(model: Any) -> str:
-    """SHA-256 over a Keras model's weights, in their order, in hex."""
+    """Return the SHA-256 of a Keras model's weights, in the order of ``get_weights()``, in hex."""
     digest = hashlib.sha256()
     for weight in model.get_weights():
         digest.update(np.ascontiguousarray(weight).tobytes())

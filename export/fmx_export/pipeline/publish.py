@@ -1,4 +1,4 @@
-"""The files of one export into their folder: all of them, or none."""
+"""Publish the files of an export in their folder: all of them, or none."""
 
 from __future__ import annotations
 
@@ -17,32 +17,38 @@ if TYPE_CHECKING:
 
 __all__ = ["finish_publishing", "publishing"]
 
-_STAGING = ".fmx-"
+_STAGING_PREFIX = ".fmx-_"
+"""Begins the names of the hidden folders in which exports write their files."""
 _READY = ".fmx-ready"
+"""Name of the hidden folder of a complete export, while its files are moved to their names."""
 
 
 @contextlib.contextmanager
 def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """Give a folder to work in, and publish what is in it when all went well.
+    """Yield a staging folder, and publish its files if no exception was raised.
 
-    While the work goes on, ``folder`` holds the earlier export, whole. Then the finished files are
-    made ready under one name, which is a single step of the file system, and moved to their own;
-    if that is cut off, the next `finish_publishing` goes on with it. Files of the earlier export
-    that the new one lacks are removed last: they are of another model.
+    Until the end, ``folder`` holds the earlier export, unchanged. Then the staging folder is
+    renamed to a fixed name, which the file system does in one step, and its files are moved to
+    their own names. If this is interrupted, the next `finish_publishing` continues it. Files of
+    the earlier export that the new one does not have are removed last, because they belong to
+    another model.
 
     Args:
-        folder: made where it is missing.
-        names: of the files to come.
+        folder: created where it is missing.
+        names: of the files that will be written, except the manifest.
+
+    Yields:
+        An empty folder on the same file system.
 
     Raises:
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or holds a folder with a file's name.
     """
     make_folder(folder)
     _refuse_folders(folder, (*names, MANIFEST))
-    for left_behind in folder.glob(f"{_STAGING}[!r]*"):  # by an export that was killed
-        shutil.rmtree(left_behind, ignore_errors=True)
+    for leftover in folder.glob(f"{_STAGING_PREFIX}*"):  # of an export that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     finish_publishing(folder)
-    with tempfile.TemporaryDirectory(prefix=f"{_STAGING}_", dir=folder) as name:
+    with tempfile.TemporaryDirectory(prefix=_STAGING_PREFIX, dir=folder) as name:
         staging = Path(name, "export")
         staging.mkdir()
         yield staging
@@ -54,7 +60,10 @@ def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
 
 
 def finish_publishing(folder: Path) -> None:
-    """Move finished files to their own names, where that was begun and not ended.
+    """Move the files of a complete export to their names, if that was interrupted.
+
+    Args:
+        folder: an export folder; nothing happens where it has no unfinished export.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -63,28 +72,32 @@ def finish_publishing(folder: Path) -> None:
     if not ready.is_dir():
         return
     with moving(folder):
-        new = _names(ready)
+        new = _manifest_names(ready)
         for name in new:
             if (ready / name).exists():
                 (ready / name).replace(folder / name)
         if (ready / MANIFEST).exists():
-            for name in _names(folder) - new:
+            for name in _manifest_names(folder) - new:
                 (folder / name).unlink(missing_ok=True)
-            # last: until here it is the earlier one, which names what has to go
+            # moved last: until now, the earlier manifest names the files that have to be removed
             (ready / MANIFEST).replace(folder / MANIFEST)
         sync(folder)
         shutil.rmtree(ready)
 
 
 def _refuse_folders(folder: Path, names: Iterable[str]) -> None:
-    """Refuse what would end the moving of files half-way."""
+    """Raise an error where a folder has a file's name, before any file is moved."""
     for name in names:
         if (folder / name).is_dir():
-            raise OutputError(f"cannot write '{folder / name}': a folder of that name is there")
+            raise OutputError(
+                f"cannot write '{folder / name}': a folder with this name exists; "
+                "remove it, or choose another output folder"
+            )
 
 
-def _names(folder: Path) -> set[str]:
-    """The files that a folder's manifest lists; none where there is none that can be read."""
+def _manifest_names(folder: Path) -> set[str]:
+    """Return the file names of a folder's manifest; none where it has no readable manifest."""
     with contextlib.suppress(DataError):
-        return {name for name in Manifest.read(folder).names if Path(name).name == name}
+        names = Manifest.read(folder).file_names
+        return {name for name in names if Path(name).name == name}
     return set()

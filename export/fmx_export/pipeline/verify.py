@@ -1,4 +1,4 @@
-"""Reopen an exported file in its real runtime, and hold its answers against the Keras model's."""
+"""Verify an exported file in its real runtime against the Keras model."""
 
 from __future__ import annotations
 
@@ -19,77 +19,65 @@ if TYPE_CHECKING:
 
     from fmx_export.source.reference import Reference
 
-__all__ = ["measure", "select_test_vectors", "verify_metadata"]
-
-_TELLING, _TELLING_BYTES = 3, 100_000
-_UNDECIDED = 0.6
-"""A probability that a small change of the network shows in; one of 1.0 hides it."""
+__all__ = ["MAX_FLOAT_DIFFERENCE", "measure", "verify_metadata"]
 
 MAX_FLOAT_DIFFERENCE = 1e-4
-"""Largest difference of a probability between Keras and a float file, which computes the same in
-another order."""
+"""Largest allowed difference of a probability between the Keras model and a float32 file. Both
+compute the same sums, but in another order."""
 
 
 def measure(path: Path, reference: Reference) -> Accuracy:
-    """Compare a file's answers in its real runtime with the Keras model's.
+    """Run a file in its real runtime, and compare its predictions with the Keras model's.
+
+    Args:
+        path: a model file with metadata.
+        reference: the Keras model's predictions on the validation images.
+
+    Returns:
+        The accuracies of the Keras model and of the file, None without labels, and the share of
+        images with the same predicted label.
 
     Raises:
-        ExportError: a float32 file differs by more than `MAX_FLOAT_DIFFERENCE`, or the file
-            answers NaN or infinity.
+        ExportError: a probability of a float32 file differs by more than
+            `MAX_FLOAT_DIFFERENCE`, or the file returns NaN or infinity.
+        ModelFileError: the file cannot be opened.
     """
     classifier = Classifier(path)
     images, expected = reference.images, reference.probabilities
-    answers = classifier.predict(images.images)
-    check_finite(path.name, answers, images)
-    difference = float(np.abs(answers - expected).max())
+    probabilities = classifier.predict(images.images)
+    check_finite(path.name, probabilities, images)
+    difference = float(np.abs(probabilities - expected).max())
     if classifier.metadata.precision == "float32" and difference > MAX_FLOAT_DIFFERENCE:
         raise ExportError(
             f"{path.name}: a probability differs by {difference:.2g} from the Keras model's, "
-            f"at most {MAX_FLOAT_DIFFERENCE:g} is the converter's rounding; not published"
+            f"at most {MAX_FLOAT_DIFFERENCE:g} is allowed; the conversion is wrong, not exported"
         )
-    called, labels = answers.argmax(axis=1), images.labels
+    predicted, keras_predicted = probabilities.argmax(axis=1), expected.argmax(axis=1)
+    labels = images.labels
     return Accuracy(
-        keras=None if labels is None else _fraction(expected.argmax(axis=1) == labels),
-        file=None if labels is None else _fraction(called == labels),
-        agreement=_fraction(called == expected.argmax(axis=1)),
+        keras=None if labels is None else _share(keras_predicted == labels),
+        file=None if labels is None else _share(predicted == labels),
+        agreement=_share(predicted == keras_predicted),
         data=images.name,
         size=len(images.images),
     )
 
 
-def select_test_vectors(reference: Reference) -> NDArray[np.uint8]:
-    """Images whose answers give a changed network away, to travel in the file with them.
-
-    Those of which Keras is half sure, each with another label; three, or fewer where that many
-    would take more than 100 KB.
-
-    Returns:
-        uint8 ``(n, height, width, channels)``, n at least 1.
-    """
-    images, probabilities = reference.images.images, reference.probabilities
-    at_most = max(1, min(_TELLING, _TELLING_BYTES // images[0].nbytes))
-    called = probabilities.argmax(axis=1)
-    undecided_first = np.argsort(np.abs(probabilities.max(axis=1) - _UNDECIDED), kind="stable")
-    _, first_of_label = np.unique(called[undecided_first], return_index=True)
-    chosen = undecided_first[np.sort(first_of_label)[:at_most]]
-    return images[chosen]
-
-
 def verify_metadata(path: Path) -> None:
-    """Open a finished file once more and have it answer its own test vectors exactly.
+    """Open a finished file again, and check that it reproduces its own test vectors exactly.
 
     Raises:
-        ExportError: it answers otherwise.
-        ModelFileError: it cannot be opened.
+        ExportError: a probability differs, or the file has no test vectors.
+        ModelFileError: the file cannot be opened.
     """
     classifier = Classifier(path)
     metadata = classifier.metadata
     if metadata.test_vectors is None:
-        raise ExportError(f"{path.name}: carries no test vectors")
+        raise ExportError(f"{path.name} has no test vectors")
     pixels, expected = test_vectors.decode(metadata.test_vectors, metadata.input.shape)
     if not np.array_equal(classifier.predict(pixels), expected):
-        raise ExportError(f"{path.name}: answers its test vectors otherwise when it is reopened")
+        raise ExportError(f"{path.name} does not reproduce its test vectors; not exported")
 
 
-def _fraction(hits: NDArray[np.bool_]) -> float:
-    return float(np.mean(hits))
+def _share(matches: NDArray[np.bool_]) -> float:
+    return float(np.mean(matches))
