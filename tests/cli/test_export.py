@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Splits
     from fmx_training.run_folder import Run
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
 FLOATS = ["baseline.float32.onnx", "baseline.float32.tflite"]
 PROGRESS = r"exporting|asking|converting|without --calibration|\d+ of the images calibrate"
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def complains(done: Done, message: str) -> None:
+def assert_error(done: Completed, message: str) -> None:
     """The command failed with one line of its own, besides its progress, and without results."""
     assert done.returncode in {1, 3}
     assert not done.stdout
@@ -55,13 +55,15 @@ def complains(done: Done, message: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def newest(trained: tuple[Path, Done], fmx: Callable[..., Done]) -> tuple[Path, Done]:
+def newest(
+    trained: tuple[Path, Completed], fmx: Callable[..., Completed]
+) -> tuple[Path, Completed]:
     """The export folder of ``fmx export --int8``, run where the training ran, and its words."""
     return trained[0] / "exports/baseline", fmx("export", "--int8", cwd=trained[0])
 
 
 @pytest.fixture
-def earlier(newest: tuple[Path, Done], tmp_path: Path) -> Path:
+def earlier(newest: tuple[Path, Completed], tmp_path: Path) -> Path:
     """An earlier export, in the place where the next one goes by default."""
     return shutil.copytree(newest[0], tmp_path / "exports/baseline")
 
@@ -72,7 +74,7 @@ def copied(run_folder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(run_folder, tmp_path / "runs/mine")
 
 
-def test_the_newest_run(newest: tuple[Path, Done], run_folder: Path) -> None:
+def test_the_newest_run(newest: tuple[Path, Completed], run_folder: Path) -> None:
     """Without a name the newest run in runs/ is exported, to exports/RECIPE."""
     folder, done = newest
     assert done.returncode == 0
@@ -85,7 +87,7 @@ def test_the_newest_run(newest: tuple[Path, Done], run_folder: Path) -> None:
         assert hashlib.sha256(content).hexdigest() == file["sha256"]
 
 
-def test_results_and_progress(newest: tuple[Path, Done]) -> None:
+def test_results_and_progress(newest: tuple[Path, Completed]) -> None:
     """A row for each file on stdout, a line for each step, and no chatter, on stderr."""
     done = newest[1]
     manifest = json.loads((newest[0] / "manifest.json").read_text("utf-8"))
@@ -105,7 +107,9 @@ def test_results_and_progress(newest: tuple[Path, Done]) -> None:
     assert len(steps) == 7
 
 
-def test_calibration_is_from_the_training_images(newest: tuple[Path, Done], splits: Splits) -> None:
+def test_calibration_is_from_the_training_images(
+    newest: tuple[Path, Completed], splits: Splits
+) -> None:
     """500 training images set the ranges, and 5,000 others were asked about, says the metadata."""
     metadata = Classifier(newest[0] / INT8[0]).metadata
     assert metadata.quantization is not None
@@ -116,10 +120,14 @@ def test_calibration_is_from_the_training_images(newest: tuple[Path, Done], spli
 
 @pytest.mark.parametrize("name", ["runs/mine", "runs/mine/model.keras"])
 def test_a_named_run(
-    name: str, here: Callable[..., Done], copied: Path, newest: tuple[Path, Done], tmp_path: Path
+    name: str,
+    fmx_in_process: Callable[..., Completed],
+    copied: Path,
+    newest: tuple[Path, Completed],
+    tmp_path: Path,
 ) -> None:
     """A run folder, or the model.keras in it, is exported to -o; without --int8 as float files."""
-    done = here("export", name, "-o", "out")
+    done = fmx_in_process("export", name, "-o", "out")
     assert done.returncode == 0
     files = contents(tmp_path / "out")
     assert sorted(files) == [*FLOATS, "manifest.json"]
@@ -141,38 +149,40 @@ def test_a_named_run(
         ("runs/mine/history.json", "'runs/mine/history.json' is no Keras model"),
         (
             "runs/mine/checkpoint/epoch-001.keras",
-            "'runs/mine/checkpoint/epoch-001.keras' does not tell which values its pixels have",
+            "'runs/mine/checkpoint/epoch-001.keras' does not state its input range",
         ),
         ("", "'.' holds no training run"),
     ],
 )
 @pytest.mark.usefixtures("copied")
 def test_what_is_no_run(
-    name: str, message: str, here: Callable[..., Done], earlier: Path, tmp_path: Path
+    name: str, message: str, fmx_in_process: Callable[..., Completed], earlier: Path, tmp_path: Path
 ) -> None:
     """A path to something else is said in one line, and the earlier export stays."""
     (tmp_path / "notes.txt").write_text("mine", "utf-8")
     before = contents(earlier)
-    complains(here("export", name), message)
+    assert_error(fmx_in_process("export", name), message)
     assert contents(tmp_path / "exports") == {f"baseline/{n}": c for n, c in before.items()}
 
 
-def test_no_run_at_all(here: Callable[..., Done], tmp_path: Path) -> None:
+def test_no_run_at_all(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
     """Where nothing was trained yet, the command that does is named; nothing is made."""
-    complains(here("export"), "no finished training run in 'runs'; 'fmx train' creates one")
+    assert_error(
+        fmx_in_process("export"), "no finished training run in 'runs'; 'fmx train' creates one"
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_an_unfinished_run(
-    here: Callable[..., Done], begin: Callable[..., Run], tmp_path: Path
+    fmx_in_process: Callable[..., Completed], begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     """A run that was stopped is not exported: how to go on with it is said."""
     begin(tmp_path / "runs/mine")
-    complains(
-        here("export", "runs/mine"),
+    assert_error(
+        fmx_in_process("export", "runs/mine"),
         "'runs/mine' is not trained to the end: 'fmx train --resume -o runs/mine'",
     )
-    complains(here("export"), "no finished training run in 'runs'")
+    assert_error(fmx_in_process("export"), "no finished training run in 'runs'")
 
 
 def _without_settings(path: Path) -> None:
@@ -194,38 +204,46 @@ def _flip_a_byte(path: Path) -> None:
         (lambda path: path.write_text("hello", "utf-8"), "is no Keras model, or was cut short"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "is no Keras model, or was cut"),
         (lambda path: path.unlink(), "is missing; train again"),
-        (_without_settings, "is no Keras model that can be read: "),
-        (_flip_a_byte, "is no Keras model that can be read: Bad CRC-32"),
+        (_without_settings, "is not a readable Keras model: "),
+        (_flip_a_byte, "is not a readable Keras model: Bad CRC-32"),
     ],
     ids=["text", "cut", "gone", "no settings", "one byte"],
 )
 def test_a_damaged_model(
     damage: Callable[[Path], None],
     message: str,
-    here: Callable[..., Done],
+    fmx_in_process: Callable[..., Completed],
     copied: Path,
     earlier: Path,
 ) -> None:
     """A model.keras that cannot be read is named with the reason, and the earlier export stays."""
     damage(copied / "model.keras")
     before = contents(earlier)
-    complains(here("export", "runs/mine", "--int8"), f"'runs/mine/model.keras' {message}")
+    assert_error(
+        fmx_in_process("export", "runs/mine", "--int8"), f"'runs/mine/model.keras' {message}"
+    )
     assert contents(earlier) == before
 
 
-def test_other_labels_than_the_model_has(here: Callable[..., Done], copied: Path) -> None:
+def test_other_labels_than_the_model_has(
+    fmx_in_process: Callable[..., Completed], copied: Path
+) -> None:
     """A run whose labels were edited to be fewer is refused: classes and labels must match."""
     path = runs.open_run(copied).folder / "run.json"
     info = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps({**info, "labels": info["labels"][1:]}), "utf-8")
-    complains(here("export"), "'runs/mine/model.keras': input and output are stated as")
+    assert_error(
+        fmx_in_process("export"), "'runs/mine/model.keras': input and output are stated as"
+    )
 
 
-def test_other_data(here: Callable[..., Done], finished: Run, tmp_path: Path) -> None:
+def test_other_data(
+    fmx_in_process: Callable[..., Completed], finished: Run, tmp_path: Path
+) -> None:
     """A run that was trained on other images is not calibrated and judged with these."""
     shutil.copytree(finished.folder, tmp_path / "runs/mine")
-    complains(
-        here("export"),
+    assert_error(
+        fmx_in_process("export"),
         "'runs/mine' was started with other training data than fashion-mnist",
     )
 
@@ -233,18 +251,20 @@ def test_other_data(here: Callable[..., Done], finished: Run, tmp_path: Path) ->
 @pytest.mark.parametrize("output", ["file", "file/out"])
 @pytest.mark.usefixtures("copied")
 def test_an_output_that_cannot_be_a_folder(
-    output: str, here: Callable[..., Done], tmp_path: Path
+    output: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
     """A regular file where the folder or its parent must be is said, and stays."""
     (tmp_path / "file").write_text("mine", "utf-8")
-    complains(here("export", "-o", output), f"cannot write to '{output}': ")
+    assert_error(fmx_in_process("export", "-o", output), f"cannot write to '{output}': ")
     assert (tmp_path / "file").read_text("utf-8") == "mine"
 
 
 @pytest.mark.usefixtures("copied")
-def test_without_data(here: Callable[..., Done]) -> None:
+def test_without_data(fmx_in_process: Callable[..., Completed]) -> None:
     """Data that are not where they should be are said in one line."""
-    complains(here("export", "--data-dir", "gone"), "'gone' (--data-dir) does not exist")
+    assert_error(
+        fmx_in_process("export", "--data-dir", "gone"), "'gone' (--data-dir) does not exist"
+    )
 
 
 PHOTOS = Path(__file__).parents[3] / "shared/photos/validation"
@@ -349,10 +369,10 @@ def metadata_in(path: Path) -> Any:
 
 
 def test_any_keras_model(
-    working: Path, here: Callable[..., Done], splits: Splits, few: Splits
+    working: Path, fmx_in_process: Callable[..., Completed], splits: Splits, few: Splits
 ) -> None:
     """A gray network with logits: int8 files that know labels, pixels and what calibrated them."""
-    done = here(
+    done = fmx_in_process(
         *("export", "net.keras", "--labels", "labels.txt", "--calibration", "labeled.npz"),
         *("--int8", "--calibration-size", 100),
     )
@@ -384,13 +404,13 @@ def test_a_network_that_rescales(
     build: Callable[[], Any],
     rescaling: tuple[float, float],
     classes: Path,
-    here: Callable[..., Done],
+    fmx_in_process: Callable[..., Completed],
     tmp_path: Path,
 ) -> None:
     """Its Rescaling goes into the metadata, and both files answer as the whole network does."""
     model = build()
     model.save(tmp_path / "net.keras")
-    done = here("export", "net.keras", "--calibration", "images")
+    done = fmx_in_process("export", "net.keras", "--calibration", "images")
     assert done.returncode == 0
     assert "pixels 0..255: the network rescales them itself" in done.stderr
     for name in ("net.float32.onnx", "net.float32.tflite"):
@@ -406,7 +426,7 @@ def test_a_network_that_rescales(
 
 
 def test_a_class_of_ones_own(
-    working: Path, here: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+    working: Path, fmx_in_process: Callable[..., Completed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A registered subclassed model is exported with --allow-code, and refused without."""
     (working / "nets_of_my_own.py").write_text(MODULE, "utf-8")
@@ -420,8 +440,10 @@ def test_a_class_of_ones_own(
     monkeypatch.delitem(keras.saving.get_custom_objects(), "tests>Net")
     monkeypatch.delitem(sys.modules, "nets_of_my_own")
     words = ("export", "mine.keras", "--calibration", "unlabeled.npz", "--input-range", "0..1")
-    complains(here(*words), "'mine.keras' needs nets_of_my_own.Net, which is not Keras' own")
-    done = here(*words, "--allow-code")
+    assert_error(
+        fmx_in_process(*words), "'mine.keras' needs nets_of_my_own.Net, which is not part of Keras"
+    )
+    done = fmx_in_process(*words, "--allow-code")
     assert done.returncode == 0
     assert "no labels known" in done.stdout
     classifier = Classifier(working / "exports/mine/mine.float32.tflite")
@@ -429,23 +451,23 @@ def test_a_class_of_ones_own(
     assert np.abs(classifier.predict(images) - expected).max() < 1e-4
 
 
-def test_without_images(working: Path, here: Callable[..., Done]) -> None:
+def test_without_images(working: Path, fmx_in_process: Callable[..., Completed]) -> None:
     """Float files need no images: random ones show that they compute what Keras does."""
-    done = here("export", "net.keras", "--input-range", "-1..1", "-o", "out")
+    done = fmx_in_process("export", "net.keras", "--input-range", "-1..1", "-o", "out")
     assert done.returncode == 0
     assert "compared with Keras on 64 random images, which tells nothing about" in done.stderr
     assert metadata_in(working / "out/net.float32.onnx").accuracy.agreement == 1
 
 
 @pytest.mark.skipif(not PHOTOS.exists(), reason="the photos are not here")
-def test_photos(here: Callable[..., Done], tmp_path: Path) -> None:
+def test_photos(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
     """Real photos in folders of their classes calibrate and check a network for them."""
     for folder in PHOTOS.iterdir():
         shutil.copytree(
             folder, tmp_path / "photos" / folder.name, ignore=lambda _, names: sorted(names)[4:]
         )
     attentive_network().save(tmp_path / "net.keras")
-    done = here("export", "net.keras", "--calibration", "photos")
+    done = fmx_in_process("export", "net.keras", "--calibration", "photos")
     assert done.returncode == 0
     assert "20 of the images calibrate, 20 others are held out" in done.stderr
     metadata = metadata_in(tmp_path / "exports/net/net.float32.tflite")
@@ -461,11 +483,11 @@ LABELLED = ("--calibration", "labeled.npz")
         (("net.keras", "--int8"), "tflite-int8 needs --calibration: a folder or an .npz file"),
         (
             ("net.keras",),
-            "'net.keras' does not tell which values its pixels have; add --input-range",
+            "'net.keras' does not state its input range; add --input-range",
         ),
         (
             ("net.keras", "--calibration", "unlabeled.npz"),
-            "'net.keras' does not tell which values its pixels have; add --input-range",
+            "'net.keras' does not state its input range; add --input-range",
         ),
         (("net.keras", "--calibration", "gone"), "'gone' (images) does not exist"),
         (("net.keras", "--calibration", "labels.txt"), "'labels.txt' (images) is neither"),
@@ -476,24 +498,24 @@ LABELLED = ("--calibration", "labeled.npz")
             "'two.txt' has 2 labels, 'net.keras' tells 10 classes apart",
         ),
         (("net.keras", "--data-dir", "."), "'net.keras' is no training run, and --data-dir is for"),
-        (("labeled.npz",), "'labeled.npz' is no Keras model that can be read: it is a ZIP"),
+        (("labeled.npz",), "'labeled.npz' is not a readable Keras model: it is a ZIP"),
         ((".", "--labels", "labels.txt"), "a training run knows its labels, its images and its"),
         ((".", "--allow-code"), "a training run knows its labels, its images and its pixels: le"),
     ],
 )
 def test_mistakes(
-    words: tuple[str, ...], message: str, working: Path, here: Callable[..., Done]
+    words: tuple[str, ...], message: str, working: Path, fmx_in_process: Callable[..., Completed]
 ) -> None:
     """What does not fit together is said in one line that names it, and no folder is made."""
     (working / "two.txt").write_text("one\ntwo\n", "utf-8")
-    complains(here("export", *words), message)
+    assert_error(fmx_in_process("export", *words), message)
     assert not (working / "exports").exists()
 
 
 @pytest.mark.usefixtures("copied")
-def test_more_calibration_images_than_there_are(here: Callable[..., Done]) -> None:
+def test_more_calibration_images_than_there_are(fmx_in_process: Callable[..., Completed]) -> None:
     """A run has so many training images, and no more can calibrate."""
-    complains(
-        here("export", "--int8", "--calibration-size", 55001),
+    assert_error(
+        fmx_in_process("export", "--int8", "--calibration-size", 55001),
         "fashion-mnist train: a sample takes 1 to 55000 images; received 55001",
     )

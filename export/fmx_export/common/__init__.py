@@ -1,1 +1,1 @@
-"""What both formats share."""
+"""Parts that both formats use: errors, calibration, quantization config, graphs, layer errors."""

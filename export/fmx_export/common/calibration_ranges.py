@@ -1,7 +1,7 @@
-"""What values each tensor of a float network takes, as the range that 8 bits are laid over.
+"""Compute the range of each activation, which 8-bit values are mapped to.
 
-One way for both formats: their interpreters give the activations, onnxruntime's collector takes the
-ranges from the histograms.
+Both formats share this code: their interpreters deliver the activations of the float network, and
+onnxruntime's histogram collector derives the ranges of the percentile and entropy methods.
 """
 
 from __future__ import annotations
@@ -26,49 +26,52 @@ Ranges = dict[str, tuple[float, float]]
 """Tensor name -> smallest and largest value."""
 
 _PERCENTILE = 99.99
-_BINS: dict[Method, int] = {"percentile": 1 << 14, "entropy": 1024}
-"""Of a histogram around zero; entropy's time grows with their cube."""
+_HISTOGRAM_BINS: dict[Method, int] = {"percentile": 1 << 14, "entropy": 1024}
+"""Bins of a histogram that is symmetric around zero. The time of the entropy method grows with
+their cube."""
 _QUANTIZED_BINS = 128
-"""Of the histogram that entropy compares with."""
+"""Bins of the quantized histogram that the entropy method compares with the float one."""
 
 
 def tensor_ranges(
     activations: Callable[[], Iterable[Mapping[str, NDArray[np.float32]]]], method: Method
 ) -> Ranges:
-    """The range of each tensor over the calibration images.
+    """Compute the range of each tensor over the calibration images.
 
     Args:
-        activations: gives, for each image, float32 arrays of any shape by tensor name; called
-            once for each time that the images are gone through.
+        activations: returns, for one image after another, float32 arrays of any shape by tensor
+            name. It is called once for each pass over the images.
         method: see `fmx_export.common.quantization_config.Method`.
 
     Returns:
-        Ranges that hold zero, as padding and ReLU need it to be exact.
+        Ranges that contain zero, because padding and ReLU need an exact zero.
     """
-    extremes = _extremes(activations())
+    min_max = _min_max(activations())
     if method == "min-max":
-        return extremes
+        return min_max
+    bins = _HISTOGRAM_BINS[method]
     collector = HistogramCollector(
         method=method,
         symmetric=False,
-        num_bins=_BINS[method],
+        num_bins=bins,
         num_quantized_bins=_QUANTIZED_BINS,
         percentile=_PERCENTILE,
         scenario="same",
     )
-    # left to itself it takes the bins' width from the first image, and adds bins for the others:
-    # a dark image that comes first makes them so many that entropy takes minutes
+    # without this the collector takes the bin width from the first image and adds bins for the
+    # others: after a dark first image there are so many that the entropy method takes minutes
     collector.histogram_dict = {
-        name: _empty_histogram(low, high, _BINS[method]) for name, (low, high) in extremes.items()
+        name: _empty_histogram(low, high, bins) for name, (low, high) in min_max.items()
     }
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does
+    with contextlib.redirect_stdout(io.StringIO()):  # the collector prints its progress
         for tensors in activations():
             collector.collect(tensors)
         found = collector.compute_collection_result()
     return {name: _with_zero(float(low), float(high)) for name, (low, high, *_) in found.items()}
 
 
-def _extremes(activations: Iterable[Mapping[str, NDArray[np.float32]]]) -> Ranges:
+def _min_max(activations: Iterable[Mapping[str, NDArray[np.float32]]]) -> Ranges:
+    """Return the smallest and the largest value of each tensor, zero included."""
     ranges: Ranges = {}
     for tensors in activations:
         for name, values in tensors.items():
@@ -78,10 +81,12 @@ def _extremes(activations: Iterable[Mapping[str, NDArray[np.float32]]]) -> Range
 
 
 def _empty_histogram(low: float, high: float, bins: int) -> tuple[Any, ...]:
-    """As the collector keeps them: counts, edges, extremes, and the outermost edge."""
-    ends = np.array([low, high], np.float32)
-    edge = np.abs(ends).max()
-    return (*np.histogram(ends[:0], bins, range=(-edge, edge)), *ends, edge)
+    """Return a histogram in the collector's format: counts, edges, minimum, maximum, threshold."""
+    extremes = np.array([low, high], np.float32)
+    threshold = np.abs(extremes).max()
+    no_values = extremes[:0]
+    counts, edges = np.histogram(no_values, bins, range=(-threshold, threshold))
+    return counts, edges, *extremes, threshold
 
 
 def _with_zero(low: float, high: float) -> tuple[float, float]:

@@ -1,21 +1,21 @@
-"""What is wrong with what is to be exported, or with what came of it, as types.
+"""Errors of the exporter, as types.
 
 ::
 
-    KerasModelError          exit code 1   (FmxError, ValueError)
-    ├── InvalidKerasFileError        no Keras model file, or a damaged one
-    ├── ModelCodeError       would run code that came with the file
-    ├── UnknownObjectError   names a layer or function that Keras does not know
-    ├── ModelNotBuiltError        has no input shape yet
-    ├── MultipleInputsOutputsError     has several inputs or outputs
-    ├── NoImageInputError  its input is no gray or RGB image of a fixed size
-    ├── OutputShapeError     its output is not one number for each of two or more classes
-    ├── WeightsError         a weight is NaN or infinite
-    └── InputRangeError      nothing tells what a pixel means to it
-    CalibrationError         1             (DataError) no calibration images, or of another size
-    AccuracyControlError             3             (ExportError) some files were not good enough
+    KerasModelError                     exit code 1   (FmxError, ValueError)
+    ├── InvalidKerasFileError           missing file, no Keras model, or damaged
+    ├── ModelCodeError                  the file contains code that would run
+    ├── UnknownObjectError              a custom layer or function that Keras does not know
+    ├── ModelNotBuiltError              the model has no input shape yet
+    ├── MultipleInputsOutputsError      several inputs or outputs
+    ├── NoImageInputError               the input is no gray or RGB image of a fixed size
+    ├── OutputShapeError                the output is not one number for each of two or more classes
+    ├── WeightsError                    a weight is NaN or infinite
+    └── InputRangeError                 the input range is unknown
+    CalibrationError                    1             (DataError)
+    AccuracyControlError                3             (ExportError)
 
-Each message is one line: what failed and on which file; expected and found; what to do.
+Each message is one line: what failed and on which file; expected and received; what to do.
 """
 
 from __future__ import annotations
@@ -39,35 +39,35 @@ __all__ = [
 
 
 class KerasModelError(FmxError, ValueError):
-    """A Keras model cannot be exported as it is."""
+    """A Keras model cannot be exported."""
 
 
 class InvalidKerasFileError(KerasModelError):
-    """A file is missing, is no Keras model, or is damaged."""
+    """A file does not exist, is not a Keras model, or is damaged."""
 
 
 class ModelCodeError(KerasModelError):
-    """A file would run code when it is loaded, and nobody vouched for it."""
+    """A file contains code that would run when it is loaded, and the user has not allowed it."""
 
 
 class UnknownObjectError(KerasModelError):
-    """A layer, model or function that a file names is neither Keras' own nor registered."""
+    """A file uses a layer, model or function that is neither built into Keras nor registered."""
 
 
 class ModelNotBuiltError(KerasModelError):
-    """A model was saved before it had seen an input."""
+    """A model was saved before it was called on an input, so it has no input shape."""
 
 
 class MultipleInputsOutputsError(KerasModelError):
-    """A model takes or gives more than one tensor."""
+    """A model has more than one input or output tensor."""
 
 
 class NoImageInputError(KerasModelError):
-    """A model's input is no gray or RGB image of a fixed size, channels last."""
+    """A model's input is not a gray or RGB image of a fixed size with channels last."""
 
 
 class OutputShapeError(KerasModelError):
-    """A model's output is not ``(n, classes)`` with two classes or more."""
+    """A model's output is not ``(n, classes)`` with at least two classes."""
 
 
 class WeightsError(KerasModelError):
@@ -75,12 +75,12 @@ class WeightsError(KerasModelError):
 
 
 class InputRangeError(KerasModelError):
-    """Neither the model nor labeled images tell which range its pixels have."""
+    """The input range is neither stated by the model nor inferable from labeled images."""
 
 
 class CalibrationError(DataError):
-    """There are no calibration images, or they do not fit the network."""
+    """There are no calibration images, or they do not fit the network's input."""
 
 
 class AccuracyControlError(ExportError):
-    """Some files of an export were not good enough; the others are published."""
+    """Some files lost too much accuracy and were not exported; the others were."""

@@ -1,78 +1,96 @@
-"""What a model file computes, operator by operator, read without running it.
+"""The graph of a model file: its operators and tensors, in the same terms for both formats.
 
-Imports neither TensorFlow nor an interpreter, so that whoever only looks into a file starts fast.
+Needs neither TensorFlow nor an interpreter, so that `fmx inspect` starts fast.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from fmx_runtime.backends.base import ModelFormat
 from fmx_runtime.errors import ModelFileError
 
-__all__ = ["Affine", "Graph", "Operator", "Tensor", "Totals"]
+if TYPE_CHECKING:
+    from fmx_runtime.backends.base import ModelFormat
+
+__all__ = ["Graph", "Operator", "QuantizationParameters", "Tensor", "Totals"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Affine:
-    """How integers stand for numbers: ``scale * (integer - zero_point)``."""
+class QuantizationParameters:
+    """Affine quantization of a tensor: ``real = scale * (integer - zero_point)``.
+
+    Attributes:
+        scales: one value, or one for each channel.
+        zero_points: as many as there are scales.
+
+    Raises:
+        ModelFileError: a scale is NaN or infinite.
+    """
 
     scales: tuple[float, ...]
-    """One, or one for each channel."""
     zero_points: tuple[int, ...]
-    """As many as there are scales."""
 
     def __post_init__(self) -> None:
-        """Refuse scales that no numbers can be computed with."""
+        """Check the scales."""
         if not all(map(math.isfinite, self.scales)):
             raise ModelFileError("a scale is NaN or infinite")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tensor:
-    """What goes from one operator to another, or lies in the file as weights."""
+    """An activation, or weights that are stored in the file.
+
+    Attributes:
+        name: may be empty.
+        shape: a size is None where the file leaves it open; all of it where the file has no shape.
+        dtype: NumPy's name where there is one, ``unknown`` where the file does not say.
+        quantization: None for a tensor that is not quantized.
+    """
 
     name: str
     shape: tuple[int | None, ...] | None
-    """A size that the file leaves open is None; and all of it is, where the file does not say."""
     dtype: str
-    """NumPy's name where it has one, ``unknown`` where the file does not say."""
-    affine: Affine | None
+    quantization: QuantizationParameters | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """One step of the graph, and what it costs."""
+    """One operator and its costs.
+
+    Attributes:
+        index: position in the file, from 0.
+        type: the format's name for it: ``CONV_2D`` in TFLite, ``Conv`` in ONNX.
+        name: in TFLite, that of its output.
+        output: its first output.
+        weights: as they are stored; the first, where there is a bias too. None without weights.
+        parameters: number of values of weights and biases. Those that several operators share
+            count for the first one only.
+        multiply_accumulates: of convolutions, dense layers and matrix products, in one run of the
+            graph with a batch of one. All other operators have 0. None where shapes are unknown.
+        weight_bytes: size of the parameters in the file, without scales and zero points.
+        file_share: ``weight_bytes`` as a fraction of the file's size.
+        is_float: whether it computes with floating-point numbers. Operators that only quantize,
+            dequantize or read a shape do not. Nor do ONNX operators between DequantizeLinear and
+            QuantizeLinear, because interpreters fuse the three into one integer operator.
+    """
 
     index: int
-    """In the order of the file, from 0."""
     type: str
-    """As the format calls it: ``CONV_2D`` in TFLite, ``Conv`` in ONNX."""
     name: str
     output: Tensor
-    """The first, where there are several."""
     weights: Tensor | None
-    """As they lie in the file; the first, where there is a bias too."""
     parameters: int
-    """Values of weights and biases; those that several operators read count at the first."""
     multiply_accumulates: int | None
-    """Multiplications whose products are summed, in one run of the graph: of convolutions, of
-    dense layers and of products of matrices. Biases, activations, pooling, scaling and all else
-    count none. A batch that the file leaves open is one image; None where shapes are unknown."""
     weight_bytes: int
-    """What the parameters take in the file; scales and zero points are not among them."""
     file_share: float
-    """``weight_bytes`` as a fraction of the file."""
     is_float: bool
-    """Whether it works on floating-point numbers. What only turns them into integers or back, or
-    asks for their shape, does not; nor do ONNX operators between DequantizeLinear and
-    QuantizeLinear, as interpreters merge the three into one that works on integers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """Sums over a graph's operators; each figure as in `Operator`."""
+    """Sums over a graph's operators; see `Operator` for the fields."""
 
     operators: int
     parameters: int
@@ -84,7 +102,7 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """A model's operators; of a TFLite file with several graphs, those of the first."""
+    """The graph of a model file; of a TFLite file with several subgraphs, the first one."""
 
     format: ModelFormat
     inputs: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""How a network is made int8: which ranges its activations get, and what stays in float."""
+"""Quantization config: how a network is quantized to int8."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ from typing import Literal
 __all__ = ["METHODS", "WEIGHT_BITS", "Method", "QuantizationConfig", "Target"]
 
 Method = Literal["min-max", "percentile", "entropy"]
-"""How an activation's range is taken from what the calibration images bring about in it.
+"""Calibration method: how an activation's range is derived from the calibration images.
 
 - ``min-max``: from the smallest value to the largest; nothing is clipped.
-- ``percentile``: what 99.99 % of the values lie in; rare outliers are clipped.
+- ``percentile``: the range that holds 99.99 % of the values; outliers are clipped.
 - ``entropy``: the range whose 8-bit histogram diverges least from the float one (Kullback-Leibler,
   as in TensorRT's calibration: Migacz, "8-bit inference with TensorRT", GTC 2017).
 """
 
 METHODS: tuple[Method, ...] = ("min-max", "percentile", "entropy")
-"""In the order in which they are tried."""
+"""All calibration methods, in the order in which accuracy control tries them."""
 
 Target = Literal["x86-64", "arm64"]
-"""The processors whose int8 arithmetic differs."""
+"""Processor families whose int8 arithmetic differs."""
 
 WEIGHT_BITS: dict[Target, int] = {"x86-64": 7, "arm64": 8}
-"""Of int8 ONNX. With 8 bits, x86-64 processors before VNNI (AVX2, AVX-512) would cut off sums of
-two products at 16 bits, and answer otherwise than later ones; Arm has no such instruction."""
+"""Bits of the weights in int8 ONNX. With 8 bits, x86-64 processors without VNNI (AVX2, AVX-512)
+saturate sums of two products at 16 bits, so their results differ from those of later processors.
+Arm has no such instruction."""
 
 
 @dataclass(frozen=True)
 class QuantizationConfig:
-    """One way of making a network int8."""
+    """Settings of an int8 quantization.
+
+    Attributes:
+        calibration: method that sets the ranges of the activations.
+        excluded_layers: layers that stay in float, by the names that `LayerError` gives them.
+    """
 
     calibration: Method = "min-max"
     excluded_layers: tuple[str, ...] = ()
-    """Layers that stay in float, by the names that `layer_errors` gives them."""

@@ -73,7 +73,7 @@ def _stored_tensors(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _size_bytes(tensor: onnx.TensorProto) -> int:
-    """Return the size of a stored tensor; small ones may use a field of their type, not raw data."""
+    """Return the size of a stored tensor; small ones may lie in a field of their type."""
     return len(tensor.raw_data) or int(tensor.ByteSize())
 
 

@@ -1,1 +1,1 @@
-"""What can be exported, and what its input means."""
+"""The trained model: load and check it, find its input range, and run it as the reference."""

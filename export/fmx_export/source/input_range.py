@@ -1,4 +1,4 @@
-"""What a pixel's byte means to a Keras model's input."""
+"""Find the input range of a Keras model: the values that pixels had in its training."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from fmx_runtime.model_file.external_model import INPUT_RANGES, InputRange
 from fmx_runtime.model_file.metadata import InputSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fmx_export.source.reference import ValidationImages
@@ -22,34 +23,39 @@ if TYPE_CHECKING:
 __all__ = [
     "INPUT_RANGES",
     "InputRange",
+    "choose_input_range",
     "fold_rescaling",
     "infer_input_range",
     "input_spec",
     "stated_range",
 ]
 
-_LEAVE_VALUES = ("CenterCrop", "InputLayer", "Random", "Resizing", "ZeroPadding2D")
-"""Beginnings of names of layers that may stand first and leave the pixels' values as they are."""
+_NEUTRAL_LAYERS = ("CenterCrop", "InputLayer", "Random", "Resizing", "ZeroPadding2D")
+"""First parts of the names of layers that do not change the range of pixel values."""
 
-_LARGEST_SHRINKING = 0.1
-"""Factor up to which a Rescaling must be meant for bytes; 1/255 and 1/127.5 are usual."""
+_MAX_BYTE_SCALE = 0.1
+"""A Rescaling by at most this factor expects bytes; 1/255 and 1/127.5 are usual."""
 
-_SMALLEST_BYTE_DEVIATION = 1.0
-"""Standard deviation above which a Normalization has seen bytes; fractions vary by less."""
+_MIN_BYTE_DEVIATION = 1.0
+"""A Normalization with a larger standard deviation was adapted to bytes; that of values in 0..1 is
+below it."""
 
-_STANDARD_ERRORS = 2
-"""Of a fraction: differences up to so many of them are chance."""
+_CHANCE_STANDARD_ERRORS = 2
+"""Accuracies that differ by at most this many standard errors count as equal."""
+
+_MIN_PROBABILITY = 1e-7
+"""Probabilities below it count as equal to it in the cross-entropy, whose logarithm needs > 0."""
 
 
-def input_spec(model: Any, pixels: InputRange) -> InputSpec:
-    """The input of a checked Keras model.
+def input_spec(model: Any, input_range: InputRange) -> InputSpec:
+    """Return the input of a checked Keras model.
 
     Args:
-        model: as `keras_model.check_model` gave it.
-        pixels: range of the values that it takes.
+        model: as `keras_model.check_model` returned it.
+        input_range: the values that it takes.
     """
     height, width, channels = model.input_shape[1:]
-    scale, offset = INPUT_RANGES[pixels]
+    scale, offset = INPUT_RANGES[input_range]
     return InputSpec(
         height=height,
         width=width,
@@ -57,84 +63,114 @@ def input_spec(model: Any, pixels: InputRange) -> InputSpec:
         scale=scale,
         offset=offset,
         # keras.utils.image_dataset_from_directory, with which most such models are trained,
-        # stretches; and nothing says that they know light things only
+        # stretches images by default; and nothing says that they only know light-on-dark images
         resize="stretch",
         polarity="any",
     )
 
 
 def stated_range(model: Any) -> InputRange | None:
-    """The range that a model states by what it does first; None where it does not tell.
+    """Return the input range that a model's first layers show, or None if they do not.
 
-    A model that begins by shrinking its input takes bytes: a Rescaling by a small factor, or a
-    Normalization that was adapted to large values, also inside a model that comes first. So does
-    one whose input is of an integer type.
+    The range is 0..255 for an integer input, and for a model that begins with a Rescaling by a
+    small factor or with a Normalization that was adapted to large values. Models nested at the
+    beginning are searched, too.
     """
     if "int" in str(model.inputs[0].dtype):
         return "0..255"
-    return "0..255" if _shrinks(_first(model)) else None
+    return "0..255" if _expects_bytes(_first_layer(model)) else None
+
+
+def choose_input_range(
+    model: Any, path: Path, images: ValidationImages, report: Callable[[str], None]
+) -> InputRange:
+    """Choose the input range: the one that the model states, or else the one that fits best.
+
+    Args:
+        model: as `keras_model.check_model` returned it.
+        path: where it came from, for messages.
+        images: labeled images. Those that the export is judged by must not be among them.
+        report: called with one line about the choice.
+
+    Raises:
+        InputRangeError: the model does not state it, and the images have no labels.
+        ExportError: the model returns NaN or infinity.
+    """
+    if stated := stated_range(model):
+        report(f"input range {stated}: the model rescales its input itself")
+        return stated
+    (best, accuracy), *others = infer_input_range(model, path, images).items()
+    rest = ", ".join(f"{other}: {fraction:.1%}" for other, fraction in others)
+    report(
+        f"input range {best} fits the labels of the calibration images best: {accuracy:.1%} "
+        f"correct ({rest}); give --input-range to choose another one"
+    )
+    return best
 
 
 def infer_input_range(model: Any, path: Path, images: ValidationImages) -> dict[InputRange, float]:
-    """How often the model is right under each range, the likeliest range first.
+    """Return the model's accuracy with each input range, the most likely range first.
 
-    Without large biases a network is right about as often when all its values are 255 times as
-    large, only far too sure of itself. So of ranges that are right equally often, as far as that
-    many images can tell, the one under which the right classes have the higher probabilities
-    comes first.
+    A network without large biases is about as accurate when all its inputs are 255 times too
+    large; it is only much too confident. So among the ranges whose accuracies do not differ
+    significantly, the one with the smallest cross-entropy comes first.
 
     Args:
-        model: as `keras_model.check_model` gave it.
-        path: where it came from, for messages.
-        images: those that the export is judged by must not be among them.
+        model: as `keras_model.check_model` returned it.
+        path: file of the model, for messages.
+        images: labeled images. They must not be among those that the exported files are
+            validated on.
 
     Returns:
-        Fractions of the images.
+        Accuracies as fractions.
 
     Raises:
         InputRangeError: the images have no labels.
-        ExportError: the model answers NaN or infinity.
+        ExportError: the model returns NaN or infinity.
     """
     labels = images.labels
     if labels is None:
         raise InputRangeError(
-            f"'{path}' does not tell which values its pixels have; add --input-range 0..1, -1..1 or "
-            "0..255, what 0 and 255 were turned into for its training, or give labeled images"
+            f"'{path}' does not state its input range; add --input-range 0..1, -1..1 or 0..255, "
+            "the values that 0 and 255 became in its training, or give labeled images"
         )
-    hits: dict[InputRange, float] = {}
-    losses: dict[InputRange, float] = {}
-    for pixels in INPUT_RANGES:
-        answers = predict_reference(model, input_spec(model, pixels), images).probabilities
-        of_right_class = answers[np.arange(len(answers)), labels]
-        hits[pixels] = float(np.mean(answers.argmax(axis=1) == labels))
-        losses[pixels] = -float(np.mean(np.log(np.maximum(of_right_class, 1e-7))))
-    best = max(hits.values())
-    by_chance = _STANDARD_ERRORS * math.sqrt(best * (1 - best) / len(labels))
-    likeliest = sorted(
-        INPUT_RANGES,
-        key=lambda pixels: (
-            (0, losses[pixels]) if hits[pixels] >= best - by_chance else (1, -hits[pixels])
-        ),
-    )
-    return {pixels: hits[pixels] for pixels in likeliest}
+    accuracies: dict[InputRange, float] = {}
+    cross_entropies: dict[InputRange, float] = {}
+    for candidate in INPUT_RANGES:
+        spec = input_spec(model, candidate)
+        probabilities = predict_reference(model, spec, images).probabilities
+        true_class = probabilities[np.arange(len(probabilities)), labels]
+        accuracies[candidate] = float(np.mean(probabilities.argmax(axis=1) == labels))
+        cross_entropies[candidate] = -float(
+            np.mean(np.log(np.maximum(true_class, _MIN_PROBABILITY)))
+        )
+    best = max(accuracies.values())
+    chance = _CHANCE_STANDARD_ERRORS * math.sqrt(best * (1 - best) / len(labels))
+
+    def rank(candidate: InputRange) -> tuple[int, float]:
+        if accuracies[candidate] >= best - chance:
+            return 0, cross_entropies[candidate]
+        return 1, -accuracies[candidate]
+
+    return {candidate: accuracies[candidate] for candidate in sorted(INPUT_RANGES, key=rank)}
 
 
 def fold_rescaling(model: Any, spec: InputSpec) -> tuple[Any, InputSpec]:
-    """Take a Rescaling that comes first out of the network and into what a pixel means.
+    """Remove a Rescaling layer at the model's beginning and fold it into the input spec.
 
-    Then an int8 file takes an image's bytes as they are, and computes nothing before its first
-    real layer. The answers stay the same.
+    An int8 file then takes an image's bytes as they are and computes nothing before its first real
+    layer. The outputs do not change.
 
     Args:
-        model: as `keras_model.check_model` gave it.
+        model: as `keras_model.check_model` returned it.
         spec: its input.
 
     Returns:
-        A model that shares the layers of ``model``, and its input; both as they were where no
-        Rescaling comes first, where it has a factor for each channel, or where the values it
-        gives lie to one side of 0, which int8 cannot represent as bytes.
+        A model that shares the layers of ``model``, and its input. Both are unchanged if the first
+        layer is no Rescaling, if it has a factor for each channel, or if its output range does not
+        contain 0, which int8 needs.
     """
-    layers = [x for x in model.layers if not isinstance(x, keras.layers.InputLayer)]
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     first = layers[0]
     if not isinstance(first, keras.layers.Rescaling) or not _is_scalar(first):
         return model, spec
@@ -152,7 +188,7 @@ def _is_scalar(rescaling: Any) -> bool:
 
 
 def _without_first(model: Any, first: Any) -> Any | None:
-    """The model from behind its first layer on; None where others read the image as well."""
+    """Return the model without its first layer; None if other layers read the input, too."""
     if isinstance(model, keras.Sequential):
         return keras.Sequential([keras.Input(model.input_shape[1:]), *model.layers[1:]])
     try:
@@ -161,19 +197,19 @@ def _without_first(model: Any, first: Any) -> Any | None:
         return None
 
 
-def _first(model: Any) -> Any | None:
-    """The first layer or operation that may change values, inside the model that comes first."""
+def _first_layer(model: Any) -> Any | None:
+    """Return the first layer or operation that can change the range, also of a nested model."""
     for operation in getattr(model, "operations", model.layers):
         if isinstance(operation, keras.Model):
-            return _first(operation)
-        if not type(operation).__name__.startswith(_LEAVE_VALUES):
+            return _first_layer(operation)
+        if not type(operation).__name__.startswith(_NEUTRAL_LAYERS):
             return operation
     return None
 
 
-def _shrinks(layer: Any) -> bool:
+def _expects_bytes(layer: Any) -> bool:
     if isinstance(layer, keras.layers.Rescaling):
-        return bool(np.max(np.abs(layer.scale)) <= _LARGEST_SHRINKING)
+        return bool(np.max(np.abs(layer.scale)) <= _MAX_BYTE_SCALE)
     if isinstance(layer, keras.layers.Normalization) and layer.variance is not None:
-        return bool(np.sqrt(np.min(layer.variance)) > _SMALLEST_BYTE_DEVIATION)
+        return bool(np.sqrt(np.min(layer.variance)) > _MIN_BYTE_DEVIATION)
     return False

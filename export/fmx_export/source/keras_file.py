@@ -1,8 +1,8 @@
-"""What a saved Keras model says of itself, read before Keras makes anything of it.
+"""Read the configuration of a saved Keras model, and find code and custom objects in it.
 
-A model file is data from strangers: it names the classes and functions that it is made of, and
-may bring code along. Keras' own safe mode refuses most of that while it loads; here it is looked
-for first, in both formats, so that the refusal names what was found.
+A model file is untrusted data: it names the classes and functions that it needs, and can contain
+code. Keras' safe mode refuses most of that while it loads. Here it is searched for before Keras
+loads anything, in both file formats, so that the error message can name what was found.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Named", "code_in", "custom_in", "read_config"]
+__all__ = ["CustomObject", "find_code", "find_custom_objects", "read_config"]
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = {_ZIP: (".keras",), _HDF5: (".h5", ".hdf5")}
-"""Keras goes by the name's ending, whatever is in the file."""
+"""Keras tells the two formats apart by the suffix, whatever is in the file."""
 
-_RUNS_CODE = frozenset({"__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
-"""Classes whose settings hold Python bytecode, a pickle, or the path of another program."""
+_CODE_CLASSES = frozenset(
+    {"__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+)
+"""Classes whose configuration holds Python bytecode, a pickle or the path of another program."""
 
-_BUILDING_BLOCKS = frozenset(
+_SAFE_MODULES = frozenset(
     {
         "activations",
         "constraints",
@@ -47,85 +49,89 @@ _BUILDING_BLOCKS = frozenset(
         "quantizers",
         "random",
         "regularizers",
-        "src",  # names inside Keras, of which it accepts layers and operations only
+        "src",  # Keras itself accepts only layers and operations from its internal modules
     }
 )
-"""Modules of Keras that networks are made of; the others read files, fetch, or change settings."""
+"""Modules of Keras that networks consist of; others read files, download, or change settings."""
 
 
 @dataclass(frozen=True)
-class Named:
-    """A class or function that a file asks for and that is not Keras' own."""
+class CustomObject:
+    """A class or function that a file needs and that is not part of Keras.
+
+    Attributes:
+        module: where it was defined; None in files that do not say.
+        name: of the class or function.
+        key: the name under which Keras looks it up among registered and custom objects.
+    """
 
     module: str | None
-    """Where it was defined; None in files that do not say."""
     name: str
     key: str
-    """What Keras looks it up by among registered and custom objects."""
 
     def __str__(self) -> str:
-        """The name in full, for messages."""
+        """Return the full name, for messages."""
         return f"{self.module}.{self.name}" if self.module else self.name
 
 
 def read_config(path: Path) -> Any:
-    """The settings of a saved model, as JSON gives them; how it was trained is left out.
+    """Return the configuration of a saved model as parsed JSON, without its training settings.
 
     Args:
         path: a ``.keras`` archive, or a legacy HDF5 file.
 
     Raises:
-        InvalidKerasFileError: there is no such file, it is no Keras model, or a damaged one.
+        InvalidKerasFileError: the file does not exist, is not a Keras model, or is damaged.
     """
-    magic = _magic(path)
+    magic = _read_magic(path)
     try:
-        text = _config_of_archive(path) if magic == _ZIP else _config_of_hdf5(path)
+        text = _config_from_archive(path) if magic == _ZIP else _config_from_hdf5(path)
         config = json.loads(text)
-        config.pop("compile_config", None)  # its loss may well be a function of the user's own
+        config.pop("compile_config", None)  # a custom loss is harmless: the model is not compiled
     except InvalidKerasFileError:
         raise
     # damaged archives raise BadZipFile, OSError, KeyError, RecursionError and others
     except Exception as error:
         raise InvalidKerasFileError(
-            f"'{path}' is no Keras model that can be read: {error_summary(error)}"
+            f"'{path}' is not a readable Keras model: {error_summary(error)}"
         ) from error
     if path.suffix not in _SUFFIXES[magic]:
         raise InvalidKerasFileError(
-            f"'{path}' is a Keras model, but Keras goes by the ending of its name: rename it to "
+            f"'{path}' is a Keras model, but its suffix does not fit its format: rename it to "
             f"'{path.stem}{_SUFFIXES[magic][0]}'"
         )
     return config
 
 
-def code_in(config: Any) -> str | None:
-    """The first thing in a model's settings that would run code, in words; None where none is.
+def find_code(config: Any) -> str | None:
+    """Return a description of the first object that would run code, or None if there is none.
 
     Args:
-        config: as `read_config` gave it.
+        config: as `read_config` returned it.
     """
     for saved in _saved_objects(config):
-        name, settings, module = saved["class_name"], saved.get("config"), saved.get("module")
-        if name in _RUNS_CODE:
+        name, layer_config, module = saved["class_name"], saved.get("config"), saved.get("module")
+        if name in _CODE_CLASSES:
             return "a Python lambda" if name == "__lambda__" else f"a {name} layer"
-        if name == "Lambda" and not _calls_by_name(settings):
+        if name == "Lambda" and not _refers_to_function(layer_config):
             return "a Lambda layer"
         root, _, rest = module.partition(".") if isinstance(module, str) else ("", "", "")
-        if root == "keras" and rest and rest.partition(".")[0] not in _BUILDING_BLOCKS:
-            return f"{module}.{settings if name == 'function' else name}, which is no layer"
+        if root == "keras" and rest and rest.partition(".")[0] not in _SAFE_MODULES:
+            return f"{module}.{layer_config if name == 'function' else name}, which is not a layer"
     return None
 
 
-def custom_in(config: Any) -> list[Named]:
-    """Classes and functions in a model's settings that Keras does not know, in their order.
+def find_custom_objects(config: Any) -> list[CustomObject]:
+    """Return the classes and functions that Keras does not know, in the order of the file.
 
-    What was registered in this process with ``keras.saving.register_keras_serializable`` is known.
+    Those that ``keras.saving.register_keras_serializable`` registered in this process are known.
 
     Args:
-        config: as `read_config` gave it.
+        config: as `read_config` returned it.
     """
     found = {}
     for saved in _saved_objects(config):
-        module = saved.get("module", "keras")  # legacy files name no module: Keras finds out
+        module = saved.get("module", "keras")  # legacy files name no modules: Keras reports them
         if module == "builtins" or (isinstance(module, str) and module.split(".")[0] == "keras"):
             continue
         name = saved["class_name"]
@@ -134,16 +140,16 @@ def custom_in(config: Any) -> list[Named]:
             key = str(saved.get("config"))
             name = key.rpartition(">")[2]
         if keras.saving.get_registered_object(key) is None:
-            found[key] = Named(module if isinstance(module, str) else None, name, key)
+            found[key] = CustomObject(module if isinstance(module, str) else None, name, key)
     return list(found.values())
 
 
-def _magic(path: Path) -> bytes:
-    """The first bytes of a file, if they are those of a format that Keras reads."""
+def _read_magic(path: Path) -> bytes:
+    """Return the first bytes of a file, which tell ZIP from HDF5."""
     if path.is_dir():
         raise InvalidKerasFileError(
-            f"'{path}' is a folder, not a Keras model file; load it where it was made, and save it "
-            "with model.save('model.keras')"
+            f"'{path}' is a folder, not a Keras model file; load the model where it was saved, and "
+            "save it again with model.save('model.keras')"
         )
     try:
         with path.open("rb") as file:
@@ -156,27 +162,27 @@ def _magic(path: Path) -> bytes:
         return _HDF5
     if not zipfile.is_zipfile(path):
         raise InvalidKerasFileError(
-            f"'{path}' is no Keras model, or was cut short: it is "
-            + ("no ZIP archive, and no HDF5 file" if start else "empty")
+            f"'{path}' is not a Keras model, or is truncated: it is "
+            + ("neither a ZIP archive nor an HDF5 file" if start else "empty")
         )
     return _ZIP
 
 
-def _config_of_archive(path: Path) -> bytes:
+def _config_from_archive(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         if "config.json" not in archive.namelist():
             raise InvalidKerasFileError(
-                f"'{path}' is no Keras model that can be read: it is a ZIP archive without "
+                f"'{path}' is not a readable Keras model: it is a ZIP archive without "
                 "config.json; save the model with model.save('model.keras')"
             )
         return archive.read("config.json")
 
 
-def _config_of_hdf5(path: Path) -> str | bytes:
+def _config_from_hdf5(path: Path) -> str | bytes:
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
             raise InvalidKerasFileError(
-                f"'{path}' holds weights without a network; save the whole model with "
+                f"'{path}' contains weights without a network; save the whole model with "
                 "model.save('model.keras')"
             )
         config: str | bytes = file.attrs["model_config"]
@@ -184,19 +190,19 @@ def _config_of_hdf5(path: Path) -> str | bytes:
 
 
 def _saved_objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Each JSON object that stands for a Python one, at any depth."""
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
+    """Yield each serialized Python object, at any depth, in the order of the file."""
+    pending = [config]
+    while pending:
+        value = pending.pop()
         if isinstance(value, dict):
             if isinstance(value.get("class_name"), str):
                 yield value
-            waiting.extend(reversed(value.values()))
+            pending.extend(reversed(value.values()))
         elif isinstance(value, list):
-            waiting.extend(reversed(value))
+            pending.extend(reversed(value))
 
 
-def _calls_by_name(settings: Any) -> bool:
-    """Whether a Lambda layer calls a function that it names, rather than one that it contains."""
-    function = settings.get("function") if isinstance(settings, dict) else None
+def _refers_to_function(config: Any) -> bool:
+    """Return whether a Lambda layer calls a function by name; others contain its bytecode."""
+    function = config.get("function") if isinstance(config, dict) else None
     return isinstance(function, dict) and function.get("class_name") == "function"

@@ -1,1 +1,1 @@
-"""Keras model -> TFLite files."""
+"""TFLite: convert, calibrate and quantize; read graphs and layer errors; write TFLite metadata."""

@@ -1,17 +1,17 @@
-"""Keras model -> TFLite in float32, as bytes."""
+"""Convert a Keras model to TFLite."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import tensorflow as tf
 
+from fmx_export.common.calibration import model_inputs
 from fmx_runtime.errors import ExportError
-from fmx_runtime.images.preprocess import to_tensor
 from fmx_runtime.support.error_summary import error_summary
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from fmx_runtime.model_file.metadata import InputSpec
@@ -20,7 +20,7 @@ __all__ = ["export_tflite", "quantizing_converter"]
 
 
 def export_tflite(model: Any, *, spec: InputSpec) -> bytes:
-    """Convert a Keras image classifier to float32 TFLite, for one image at a time.
+    """Convert a Keras image classifier to float32 TFLite with a batch size of one.
 
     Args:
         model: built Keras model, float input ``(n, height, width, channels)``.
@@ -40,12 +40,12 @@ def export_tflite(model: Any, *, spec: InputSpec) -> bytes:
 
 
 def quantizing_converter(model: Any, spec: InputSpec, calibration: NDArray[np.uint8]) -> Any:
-    """TensorFlow's own way to int8, which its debugger of layers needs.
+    """Return TensorFlow's own int8 converter, which its quantization debugger needs.
 
     Args:
         model: built Keras model.
         spec: its input.
-        calibration: uint8 ``(n, height, width, channels)``; sets the activations' ranges.
+        calibration: uint8 ``(n, height, width, channels)``.
 
     Returns:
         `tf.lite.TFLiteConverter`, set up for full integer quantization.
@@ -54,28 +54,28 @@ def quantizing_converter(model: Any, spec: InputSpec, calibration: NDArray[np.ui
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.representative_dataset = lambda: (
-        [to_tensor(pixels[np.newaxis], spec)] for pixels in calibration
+        [tensor] for tensor in model_inputs(calibration, spec)
     )
     return converter
 
 
 def _converter(model: Any, spec: InputSpec) -> Any:
-    served = _Served(model, spec)
+    module = _ServingModule(model, spec)
     return tf.lite.TFLiteConverter.from_concrete_functions(
-        [served.answer.get_concrete_function()], served
+        [module.serve.get_concrete_function()], module
     )
 
 
-class _Served(tf.Module):  # type: ignore[misc]
-    """A Keras model as the function that is converted, with the variables that it reads.
+class _ServingModule(tf.Module):  # type: ignore[misc]
+    """A Keras model as a `tf.Module` with a serving function.
 
-    The converter finds only variables that `tf.Module` tracks, and Keras 3 wraps its own; without
-    them the file's weights are never initialized, and it answers NaN.
+    The converter finds only variables that a `tf.Module` tracks, and Keras 3 wraps its own. Without
+    this module the weights in the file would not be initialized, and the output would be NaN.
     """
 
     def __init__(self, model: Any, spec: InputSpec) -> None:
         super().__init__()
-        self.variables_read = [variable.value for variable in model.variables]
-        # one image at a time: every shape in the file is a constant
+        self.tracked_variables = [variable.value for variable in model.variables]
+        # with a fixed batch size of one, all shapes in the file are constant
         signature = [tf.TensorSpec((1, *spec.shape), tf.float32, name="image")]
-        self.answer = tf.function(lambda image: model(image, training=False), signature)
+        self.serve = tf.function(lambda image: model(image, training=False), signature)

@@ -1,12 +1,13 @@
-"""The standard TFLite metadata: what MediaPipe, Android Studio and other tools read of a model.
+"""Write the standard TFLite metadata, which MediaPipe, Android Studio and other tools read.
 
-A flatbuffer of its own inside the model's: normalization, colour, meaning of the output, and that
-the labels lie in ``labels.txt`` behind the model. The numbers of fields are those of the public
-``metadata_schema.fbs``, and of ``schema.fbs`` for the model.
+It is a flatbuffer of its own in one of the model's buffers. It describes normalization, color
+space and output, and refers to the labels in ``labels.txt`` behind the model. The slots of the
+fields are those of the public schemas: ``metadata_schema.fbs``, and ``schema.fbs`` for the model.
 
-A flatbuffer is written from back to front, and its offsets point forwards only. So the converter's
-bytes stay as they are, and aligned as they are: a new root table, with one buffer more, is written
-in front of them and points into them. Packing the model anew would go through each weight.
+A flatbuffer is written back to front, and its offsets only point forward. So the converter's bytes
+stay as they are, with their alignment: a new root table and one more buffer are written in front
+of them, and the new table points into the old bytes. Unpacking and packing the whole model would
+copy every weight in Python.
 """
 
 from __future__ import annotations
@@ -23,81 +24,84 @@ if TYPE_CHECKING:
 
     from fmx_runtime.model_file.metadata import InputSpec, ModelMetadata
 
-__all__ = ["LABELS_KEY", "describe"]
+__all__ = ["LABELS_KEY", "add_tflite_metadata"]
 
 LABELS_KEY = "labels.txt"
-"""Name of the ZIP entry behind the model that holds the labels, one a line."""
+"""Name of the ZIP entry behind the model that holds the labels, one per line."""
 
-_NAME = "TFLITE_METADATA"  # what readers look for among the model's buffers
-_IDENTIFIER, _MODEL_IDENTIFIER = b"M001", b"TFL3"
-_PARSER = "1.0.0"  # the first version of the schema that has all that is written here
-_ALIGNMENT = 16  # bytes, of a buffer's data
+_METADATA_NAME = "TFLITE_METADATA"  # readers look for this entry in the model's metadata
+_METADATA_IDENTIFIER, _MODEL_IDENTIFIER = b"M001", b"TFL3"
+_MIN_PARSER_VERSION = "1.0.0"  # the first version of the schema with all fields that are used here
+_BUFFER_ALIGNMENT = 16  # bytes
 
-# the model's root table, and those of its fields that are written anew
-_MODEL_FIELDS, _VERSION, _BUFFERS, _METADATA = 10, 0, 4, 6
-
-
-class _Byte(int):
-    """A field of a table that is a number of 8 bits."""
+_MODEL_FIELDS = 10
+"""Number of fields of the model's root table."""
+_VERSION, _BUFFERS, _METADATA = 0, 4, 6
+"""Slots of the fields of the root table that are written anew."""
 
 
-class _Word(int):
-    """A field of a table that is a number of 32 bits."""
+class _UInt8(int):
+    """Value of an 8-bit field of a table."""
 
 
-_Field = _Byte | _Word | int | None
-"""Of a table: a number, an offset, or left out."""
-
-# values of the metadata's enumerations and unions
-_RGB, _GRAYSCALE = _Byte(1), _Byte(2)
-_FEATURE_PROPERTIES, _IMAGE_PROPERTIES = _Byte(1), _Byte(2)
-_NORMALIZATION_OPTIONS = _Byte(1)
-_TENSOR_AXIS_LABELS = _Byte(2)
+class _UInt32(int):
+    """Value of a 32-bit field of a table."""
 
 
-def describe(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put the standard metadata into a TFLite model.
+_Field = _UInt8 | _UInt32 | int | None
+"""Field of a table: a number, the offset of another object, or omitted."""
+
+# values of the metadata schema's enumerations and unions
+_RGB, _GRAYSCALE = _UInt8(1), _UInt8(2)
+_FEATURE_PROPERTIES, _IMAGE_PROPERTIES = _UInt8(1), _UInt8(2)
+_NORMALIZATION_OPTIONS = _UInt8(1)
+_TENSOR_AXIS_LABELS = _UInt8(2)
+
+
+def add_tflite_metadata(model: bytes, metadata: ModelMetadata) -> bytes:
+    """Add the standard metadata to a TFLite model.
 
     Args:
-        model: the flatbuffer, as `export_tflite` returned it.
-        metadata: what the metadata is taken from.
+        model: the flatbuffer, as `export_tflite` or `quantize_tflite` returned it.
+        metadata: the model metadata to describe.
 
     Returns:
-        A flatbuffer whose last bytes are ``model``, but for up to 15 zeros; equal arguments give
+        A flatbuffer that ends with ``model``, padded with up to 15 zeros. Equal arguments give
         equal bytes.
     """
-    writer = _Writer(len(model))
+    writer = _TableWriter(len(model))
     # offsets count from the end; a vector's is that of its length, four bytes before its data
     start = writer.data(model) - 4
-    old = Table(model, encode.Get(number_types.UOffsetTFlags.packer_type, model, 0))
+    root = Table(model, encode.Get(number_types.UOffsetTFlags.packer_type, model, 0))
 
-    def place(slot: int) -> int:
-        """Of a field of the old root table in ``model``; 0 where it is left out."""
-        field: int = old.Offset(4 + 2 * slot)
-        return field and old.Pos + field
+    def position(slot: int) -> int:
+        """Return where a field of the old root table lies in ``model``; 0 if it is omitted."""
+        field: int = root.Offset(4 + 2 * slot)
+        return field and root.Pos + field
 
-    def tables(slot: int) -> list[int]:
-        """Offsets of the tables in a vector of the old root table."""
-        if not place(slot):
+    def table_offsets(slot: int) -> list[int]:
+        """Return the offsets of the tables in a vector of the old root table."""
+        if not position(slot):
             return []
-        vector = old.Indirect(place(slot))
-        size = old.Get(number_types.Uint32Flags, vector)
-        return [start - old.Indirect(vector + 4 + 4 * index) for index in range(size)]
+        vector = root.Indirect(position(slot))
+        size = root.Get(number_types.Uint32Flags, vector)
+        return [start - root.Indirect(vector + 4 + 4 * index) for index in range(size)]
 
-    buffers = [*tables(_BUFFERS), writer.table(writer.data(_metadata(metadata)))]
-    entry = writer.table(writer.text(_NAME), _Word(len(buffers) - 1))
+    buffers = [*table_offsets(_BUFFERS), writer.table(writer.data(_model_metadata(metadata)))]
+    entry = writer.table(writer.text(_METADATA_NAME), _UInt32(len(buffers) - 1))
     fields: list[_Field] = [
-        start - old.Indirect(place(slot)) if place(slot) else None for slot in range(_MODEL_FIELDS)
+        start - root.Indirect(position(slot)) if position(slot) else None
+        for slot in range(_MODEL_FIELDS)
     ]
-    fields[_VERSION] = _Word(old.Get(number_types.Uint32Flags, place(_VERSION)))
+    fields[_VERSION] = _UInt32(root.Get(number_types.Uint32Flags, position(_VERSION)))
     fields[_BUFFERS] = writer.tables(buffers)
-    fields[_METADATA] = writer.tables([*tables(_METADATA), entry])
+    fields[_METADATA] = writer.tables([*table_offsets(_METADATA), entry])
     return writer.finish(writer.table(*fields), _MODEL_IDENTIFIER)
 
 
-def _metadata(metadata: ModelMetadata) -> bytes:
-    """The table ``ModelMetadata``."""
-    writer = _Writer()
+def _model_metadata(metadata: ModelMetadata) -> bytes:
+    """Return the flatbuffer of the table ``ModelMetadata``."""
+    writer = _TableWriter()
     subgraph = writer.table(
         None,
         None,
@@ -107,49 +111,49 @@ def _metadata(metadata: ModelMetadata) -> bytes:
     model = writer.table(
         writer.text(metadata.name),
         writer.text(f"Image classifier, {len(metadata.labels)} classes, {metadata.precision}"),
-        # another version of a model is other weights
+        # the model's version: new weights are a new version
         writer.text(metadata.provenance.keras_digest[:12]),
         writer.tables([subgraph]),
         None,
         None,
         None,
-        writer.text(_PARSER),
+        writer.text(_MIN_PARSER_VERSION),
     )
-    return writer.finish(model, _IDENTIFIER)
+    return writer.finish(model, _METADATA_IDENTIFIER)
 
 
-def _input(writer: _Writer, spec: InputSpec) -> int:
-    """The table ``TensorMetadata`` of the image.
+def _input(writer: _TableWriter, spec: InputSpec) -> int:
+    """Write the table ``TensorMetadata`` of the image.
 
-    Mean and deviation say what a pixel means to the network, in uint8 files too: there, the
-    tensor's own scale and zero point make a byte of it again, which is the pixel's.
+    Mean and standard deviation normalize a pixel for the float network. They are the same in files
+    with uint8 input: there, quantizing the normalized value gives the pixel's byte again.
     """
-    colour, space = ("gray", _GRAYSCALE) if spec.channels == 1 else ("RGB", _RGB)
-    ground = ", light things on a dark ground" if spec.polarity == "light-on-dark" else ""
-    # the zero that is added makes 0 of -0
+    color, color_space = ("gray", _GRAYSCALE) if spec.channels == 1 else ("RGB", _RGB)
+    polarity = ", light things on a dark ground" if spec.polarity == "light-on-dark" else ""
+    # adding zero turns -0.0 into 0.0
     mean, deviation = -spec.offset / spec.scale + 0.0, 1 / spec.scale
     options = writer.table(writer.numbers(mean), writer.numbers(deviation))
-    black, white = spec.offset, 255 * spec.scale + spec.offset
+    low, high = spec.offset, 255 * spec.scale + spec.offset
     if spec.dtype == "uint8":
-        black, white = 0, 255
+        low, high = 0, 255
     return writer.table(
         writer.text("image"),
-        writer.text(f"{spec.width}x{spec.height} pixels, {colour}{ground}"),
+        writer.text(f"{spec.width}x{spec.height} pixels, {color}{polarity}"),
         None,
-        writer.table(_IMAGE_PROPERTIES, writer.table(space)),
+        writer.table(_IMAGE_PROPERTIES, writer.table(color_space)),
         writer.tables([writer.table(_NORMALIZATION_OPTIONS, options)]),
-        writer.table(writer.numbers(white), writer.numbers(black)),
+        writer.table(writer.numbers(high), writer.numbers(low)),
     )
 
 
-def _output(writer: _Writer, metadata: ModelMetadata) -> int:
-    """The table ``TensorMetadata`` of the answer; a file that takes bytes answers in bytes."""
+def _output(writer: _TableWriter, metadata: ModelMetadata) -> int:
+    """Write the table ``TensorMetadata`` of the output; it is uint8 where the input is."""
     labels = writer.table(
         writer.text(LABELS_KEY),
         writer.text("the classes, one a line"),
         _TENSOR_AXIS_LABELS,
     )
-    stats = None  # floating logits have no bounds
+    stats = None  # float logits have no limits
     if metadata.input.dtype == "uint8":
         stats = writer.table(writer.numbers(255), writer.numbers(0))
     elif metadata.output == "probabilities":
@@ -165,27 +169,30 @@ def _output(writer: _Writer, metadata: ModelMetadata) -> int:
     )
 
 
-class _Writer:
-    """A flatbuffer in the making; its methods return offsets, for the tables that follow."""
+class _TableWriter:
+    """Writes the tables of a flatbuffer; its methods return offsets for other tables."""
 
-    def __init__(self, size: int = 0) -> None:
-        self._builder = flatbuffers.Builder(size + 4096)
+    def __init__(self, expected_size: int = 0) -> None:
+        self._builder = flatbuffers.Builder(expected_size + 4096)
 
     def data(self, content: bytes) -> int:
-        """Bytes, aligned as a model's buffers have to be."""
-        self._builder.Prep(_ALIGNMENT, len(content))
+        """Write a vector of bytes with the alignment of a model's buffers."""
+        self._builder.Prep(_BUFFER_ALIGNMENT, len(content))
         offset: int = self._builder.CreateByteVector(content)
         return offset
 
     def text(self, text: str) -> int:
+        """Write a string."""
         offset: int = self._builder.CreateString(text)
         return offset
 
     def numbers(self, *values: float) -> int:
+        """Write a vector of float32."""
         offset: int = self._builder.CreateNumpyVector(np.array(values, np.float32))
         return offset
 
     def tables(self, offsets: Sequence[int]) -> int:
+        """Write a vector of tables."""
         self._builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             self._builder.PrependUOffsetTRelative(offset)
@@ -193,13 +200,13 @@ class _Writer:
         return vector
 
     def table(self, *fields: _Field) -> int:
-        """A table with its fields in the order of the schema."""
+        """Write a table with its fields in the order of the schema."""
         self._builder.StartObject(len(fields))
         for slot, field in enumerate(fields):
             match field:
-                case _Byte():
+                case _UInt8():
                     self._builder.PrependUint8Slot(slot, field, 0)
-                case _Word():
+                case _UInt32():
                     self._builder.PrependUint32Slot(slot, field, 0)
                 case int():
                     self._builder.PrependUOffsetTRelativeSlot(slot, field, 0)
@@ -207,5 +214,6 @@ class _Writer:
         return offset
 
     def finish(self, root: int, identifier: bytes) -> bytes:
+        """Return the finished flatbuffer."""
         self._builder.Finish(root, identifier)
         return bytes(self._builder.Output())

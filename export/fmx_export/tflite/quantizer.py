@@ -24,18 +24,19 @@ __all__ = ["TFLiteQuantizer"]
 
 
 class TFLiteQuantizer:
-    """Quantizes a network to int8 TFLite; implements `Quantizer`.
-
-    Args:
-        model: built Keras model.
-        float_model: its float32 TFLite file, as `export_tflite` returns it.
-        spec: the Keras model's input.
-        calibration: uint8 ``(n, height, width, channels)``.
-    """
+    """Quantizes a network to int8 TFLite; implements `Quantizer`."""
 
     def __init__(
         self, model: Any, float_model: bytes, spec: InputSpec, calibration: NDArray[np.uint8]
     ) -> None:
+        """Store what is quantized.
+
+        Args:
+            model: built Keras model.
+            float_model: its float32 TFLite file, as `export_tflite` returns it.
+            spec: the Keras model's input.
+            calibration: uint8 ``(n, height, width, channels)``.
+        """
         self._model, self._float_model = model, float_model
         self._spec, self._calibration = spec, calibration
         self._ranges: dict[Method, Ranges] = {}

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from fmx_export.common.graph import Affine, Graph
+from fmx_export.common.graph import Graph, QuantizationParameters
 from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.onnx.convert import export_onnx, serialize
 from fmx_export.onnx.quantize import calibrate_onnx, fuse, quantize_onnx, take_raw_pixels
@@ -162,9 +162,11 @@ def test_integers_as_the_interpreter_sees_them(exported: Path) -> None:
         detail = stated[tensor.name]
         assert tensor.shape == tuple(detail["shape"])
         assert tensor.dtype == np.dtype(detail["dtype"]).name
-        assert tensor.affine is not None
-        assert tensor.affine.scales == tuple(detail["quantization_parameters"]["scales"].tolist())
-        assert tensor.affine.zero_points == tuple(
+        assert tensor.quantization is not None
+        assert tensor.quantization.scales == tuple(
+            detail["quantization_parameters"]["scales"].tolist()
+        )
+        assert tensor.quantization.zero_points == tuple(
             detail["quantization_parameters"]["zero_points"].tolist()
         )
 
@@ -180,10 +182,10 @@ def test_scales_in_front_of_an_onnx_operator(exported: Path) -> None:
     assert [item.type for item in weighted] == ["Conv", "Conv", "Gemm", "Gemm"]
     for operator, channels in zip(weighted, (128, 64, 128, 10), strict=True):
         assert operator.weights is not None
-        assert operator.weights.affine is not None
+        assert operator.weights.quantization is not None
         name = operator.weights.name.removesuffix("_quantized") + "_scale"
-        assert operator.weights.affine.scales == tuple(values[name].tolist())
-        assert operator.weights.affine.zero_points == (0,) * channels
+        assert operator.weights.quantization.scales == tuple(values[name].tolist())
+        assert operator.weights.quantization.zero_points == (0,) * channels
 
 
 def test_what_is_left_in_float(exported: Path) -> None:
@@ -367,7 +369,7 @@ def test_what_is_no_model(content: bytes) -> None:
 def test_scales_are_numbers(scale: float) -> None:
     """A scale that nothing can be computed with is damage."""
     with pytest.raises(ModelFileError, match="NaN or infinite"):
-        Affine(scales=(1.0, scale), zero_points=(0, 0))
+        QuantizationParameters(scales=(1.0, scale), zero_points=(0, 0))
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -15,7 +15,7 @@ import pytest
 from tensorflow.lite.python import schema_py_generated as schema
 
 from fmx_export.pipeline.metadata_writer import embed
-from fmx_export.tflite.metadata import LABELS_KEY, describe
+from fmx_export.tflite.metadata import LABELS_KEY, add_tflite_metadata
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError
 from fmx_runtime.model_file.metadata import METADATA_KEY, ModelMetadata
@@ -56,7 +56,7 @@ def plain(exported: Path) -> dict[str, bytes]:
 
 def sealed(model: bytes, metadata: ModelMetadata) -> ModelMetadata:
     """The metadata as it stands in the file."""
-    whole = describe(model, metadata) if model[4:8] == b"TFL3" else model
+    whole = add_tflite_metadata(model, metadata) if model[4:8] == b"TFL3" else model
     digest = hashlib.sha256(whole).hexdigest()
     return dataclasses.replace(metadata, model_bytes=len(whole), model_sha256=digest)
 
@@ -78,7 +78,7 @@ def test_the_model_stays_as_it_was(
     start = content.index(plain[form])
     assert start % 16 == 0
     assert content[: start + len(plain[form])] == (
-        describe(plain[form], metadata) if form == "tflite" else plain[form]
+        add_tflite_metadata(plain[form], metadata) if form == "tflite" else plain[form]
     )
 
 

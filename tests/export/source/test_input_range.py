@@ -9,6 +9,7 @@ import pytest
 from keras import layers
 
 from fmx_export.common.errors import InputRangeError
+from fmx_export.source.image_arrays import ImageArray
 from fmx_export.source.input_range import (
     fold_rescaling,
     infer_input_range,
@@ -16,7 +17,6 @@ from fmx_export.source.input_range import (
     stated_range,
 )
 from fmx_runtime.images.preprocess import to_tensor
-from fmx_training.data.image_folder import Images
 
 if TYPE_CHECKING:
     from fmx_export.source.source_model import SourceModel
@@ -122,9 +122,9 @@ def test_of_equals_the_fitting_one(source: SourceModel, few: Splits) -> None:
 
 def test_without_labels(source: SourceModel, few: Splits) -> None:
     """Images that nobody labeled tell no range: the option that does is named."""
-    unlabeled = Images("some", few.train.images[:10])
+    unlabeled = ImageArray("some", few.train.images[:10])
     with pytest.raises(
-        InputRangeError, match=r"model\.keras' does not tell .*; add --input-range 0"
+        InputRangeError, match=r"model\.keras' does not state its input range; add --input-range 0"
     ):
         infer_input_range(source.model, source.path, unlabeled)
 

@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 
 from fmx_export.common.errors import InvalidKerasFileError, ModelCodeError, UnknownObjectError
-from fmx_export.source.keras_file import code_in, custom_in, read_config
+from fmx_export.source.keras_file import find_code, find_custom_objects, read_config
 from fmx_export.source.keras_model import load_model
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_a_lambda_does_not_run(suffix: str, mark: Path, tmp_path: Path) -> None:
     path = tmp_path / f"model{suffix}"
     keras.Sequential(network).save(path)
     mark.unlink()
-    with pytest.raises(ModelCodeError, match=r"it has a (Lambda layer|Python lambda); if you"):
+    with pytest.raises(ModelCodeError, match=r"it contains a (Lambda layer|Python lambda); if you"):
         load_model(path)
     assert not mark.exists()
     load_model(path, allow_code=True)
@@ -93,7 +93,7 @@ def test_a_lambda_does_not_run(suffix: str, mark: Path, tmp_path: Path) -> None:
 def test_code_in_settings(hostile: dict[str, Any], found: str, saved: Path) -> None:
     """What would run, read or fetch something is found at any depth, and named."""
     change(saved, lambda entries: entries.insert(1, hostile))
-    assert found in (code_in(read_config(saved)) or "")
+    assert found in (find_code(read_config(saved)) or "")
     with pytest.raises(ModelCodeError, match="would run code"):
         load_model(saved)
 
@@ -121,7 +121,7 @@ def test_modules_are_not_imported(
     module.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n", "utf-8")
     monkeypatch.syspath_prepend(str(module.parent))
     change(saved, lambda entries: entries.insert(1, hostile(str(mark))))
-    with pytest.raises(UnknownObjectError, match="which is not Keras' own; register it with"):
+    with pytest.raises(UnknownObjectError, match="which is not part of Keras; if you trust"):
         load_model(saved)
     assert not mark.exists()
     assert "leaves_a_mark" not in sys.modules
@@ -136,7 +136,7 @@ def test_a_legacy_file_calls_nothing(saved: Path, mark: Path) -> None:
         hostile = {"class_name": "os.system", "config": {"command": f"touch {mark}"}}
         config["config"]["layers"].insert(1, hostile)
         file.attrs["model_config"] = json.dumps(config)
-    with pytest.raises(UnknownObjectError, match=r"needs os\.system, which is not Keras' own"):
+    with pytest.raises(UnknownObjectError, match=r"needs os\.system, which is not part of Keras"):
         load_model(path)
     assert not mark.exists()
 
@@ -146,8 +146,8 @@ def test_ordinary_settings_are_no_code(case: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     case.model.save(path)
     config = read_config(path)
-    assert code_in(config) is None
-    assert not custom_in(config)
+    assert find_code(config) is None
+    assert not find_custom_objects(config)
 
 
 def test_suffixes(saved: Path) -> None:
@@ -157,11 +157,11 @@ def test_suffixes(saved: Path) -> None:
     saved.with_suffix(".h5").rename(legacy)
     other = saved.rename(saved.with_name("model.zip"))
     with pytest.raises(
-        InvalidKerasFileError, match=r"by the ending of its name: rename it to 'legacy\.h5'"
+        InvalidKerasFileError, match=r"does not fit its format: rename it to 'legacy\.h5'"
     ):
         read_config(legacy)
     with pytest.raises(
-        InvalidKerasFileError, match=r"by the ending of its name: rename it to 'model\.keras'"
+        InvalidKerasFileError, match=r"does not fit its format: rename it to 'model\.keras'"
     ):
         read_config(other)
 
@@ -175,15 +175,18 @@ def _zip_of(path: Path, entries: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_bytes(b""), "or was cut short: it is empty"),
-        (lambda path: path.write_text("hello", "utf-8"), "it is no ZIP archive, and no HDF5 file"),
-        (lambda path: path.write_bytes(Path(__file__).read_bytes()), "it is no ZIP archive"),
+        (lambda path: path.write_bytes(b""), "or is truncated: it is empty"),
+        (
+            lambda path: path.write_text("hello", "utf-8"),
+            "it is neither a ZIP archive nor an HDF5 file",
+        ),
+        (lambda path: path.write_bytes(Path(__file__).read_bytes()), "it is neither a ZIP archive"),
         (lambda path: path.mkdir(), "is a folder, not a Keras model file"),
         (lambda _: None, "does not exist"),
         (lambda path: _zip_of(path, {"word.xml": "<x/>"}), "a ZIP archive without config.json"),
-        (lambda path: _zip_of(path, {"config.json": "{"}), "no Keras model that can be read"),
-        (lambda path: _zip_of(path, {"config.json": "[" * 99999}), "no Keras model that can be"),
-        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "no Keras model that can be read"),
+        (lambda path: _zip_of(path, {"config.json": "{"}), "not a readable Keras model"),
+        (lambda path: _zip_of(path, {"config.json": "[" * 99999}), "not a readable Keras model"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "not a readable Keras model"),
     ],
     ids=["empty", "text", "code", "folder", "gone", "zip", "no JSON", "deep JSON", "HDF5"],
 )
@@ -203,9 +206,9 @@ def test_weights_alone(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["kernel"] = [1.0]
     with pytest.raises(
-        InvalidKerasFileError, match="holds weights without a network; save the whole"
+        InvalidKerasFileError, match="contains weights without a network; save the whole"
     ):
         load_model(path)
     path.write_bytes(path.read_bytes()[:600])
-    with pytest.raises(InvalidKerasFileError, match="is no Keras model that can be read"):
+    with pytest.raises(InvalidKerasFileError, match="is not a readable Keras model"):
         load_model(path)

@@ -92,7 +92,9 @@ def test_a_class_that_the_user_vouches_for(module: Callable[..., Any], tmp_path:
     path = tmp_path / "model.keras"
     model.save(path)
     del sys.modules["unregistered_net"]
-    with pytest.raises(errors.UnknownObjectError, match=r"needs unregistered_net\.Net, which is"):
+    with pytest.raises(
+        errors.UnknownObjectError, match=r"needs unregistered_net\.Net, which is not part"
+    ):
         load_model(path)
     assert "unregistered_net" not in sys.modules
     network = check_model(load_model(path, allow_code=True), path)
@@ -109,7 +111,7 @@ def test_a_module_that_is_not_there(
     model.save(path)
     monkeypatch.delitem(sys.modules, "departed_net")
     (tmp_path / "departed_net.py").unlink()
-    message = r"needs departed_net\.Net, which cannot be imported: .*; put the folder of its module"
+    message = r"needs departed_net\.Net, which cannot be imported: .*; add the folder of its module"
     with pytest.raises(errors.UnknownObjectError, match=message):
         load_model(path, allow_code=True)
 
@@ -171,7 +173,7 @@ BAD: list[tuple[Callable[[], Any], type[errors.KerasModelError], str]] = [
     (
         lambda: keras.Sequential([layers.Flatten(), layers.Dense(3)]),
         errors.ModelNotBuiltError,
-        "was saved before it had seen an image; call it once on one",
+        "was saved before it was built; call the model once",
     ),
     (
         two_inputs,
@@ -191,7 +193,7 @@ BAD: list[tuple[Callable[[], Any], type[errors.KerasModelError], str]] = [
         "images have 1 channel",
     ),
     (lambda: classifier(keras.Input((3, 8, 8))), errors.NoImageInputError, r"Permute\(\(3, 1, 2"),
-    (any_size, errors.NoImageInputError, r"of any height and width; fix them: .*224, 224, 3"),
+    (any_size, errors.NoImageInputError, r"with variable height or width; fix them: .*224, 224, 3"),
     (segmenting, errors.OutputShapeError, r"\(None, 8, 8, 4\); .*GlobalAveragePooling2D"),
     (
         lambda: classifier(keras.Input((8, 8, 1)), classes=1),

@@ -56,7 +56,9 @@ def test_the_same_model_gives_the_same_bytes(case: SourceModel, tflite_floats: b
     assert export_tflite(case.model, spec=case.spec) == tflite_floats
 
 
-def test_the_debuggers_converter_quantizes(source: SourceModel, few: Splits, ask_tflite: Ask) -> None:
+def test_the_debuggers_converter_quantizes(
+    source: SourceModel, few: Splits, ask_tflite: Ask
+) -> None:
     """TensorFlow's own way gives int8 operators only, and answers nearly as Keras."""
     converter = quantizing_converter(source.model, source.spec, few.train.images[:100])
     content = converter.convert()

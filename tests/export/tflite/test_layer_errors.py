@@ -13,9 +13,9 @@ from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.onnx.convert import export_onnx
 from fmx_export.onnx.layer_errors import onnx_layer_errors
 from fmx_export.onnx.quantize import calibrate_onnx, prepare_onnx, quantize_onnx
+from fmx_export.tflite.calibrate import calibrate_tflite
 from fmx_export.tflite.convert import export_tflite, quantizing_converter
 from fmx_export.tflite.layer_errors import tflite_layer_errors
-from fmx_export.tflite.calibrate import calibrate_tflite
 from fmx_export.tflite.quantize import quantize_tflite
 from fmx_runtime.errors import ExportError
 from fmx_runtime.images.preprocess import to_tensor
@@ -41,7 +41,9 @@ def measured(source: SourceModel, sample: NDArray[np.uint8], count: int) -> tupl
     return tflite_layer_errors(converter, inputs_of(source, sample[:count]))
 
 
-def quantized(source: SourceModel, images: NDArray[np.uint8], excluded: tuple[str, ...] = ()) -> bytes:
+def quantized(
+    source: SourceModel, images: NDArray[np.uint8], excluded: tuple[str, ...] = ()
+) -> bytes:
     """The network quantized with min-max ranges, but for the layers that are to stay in float."""
     config = QuantizationConfig(excluded_layers=excluded)
     content = export_tflite(source.model, spec=source.spec)

@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from fmx_export.tflite.metadata import describe
+from fmx_export.tflite.metadata import add_tflite_metadata
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.images.preprocess import to_tensor
 
@@ -95,18 +95,20 @@ def test_one_buffer_more(model: Model) -> None:
 
 def test_the_bytes_stay(model: Model) -> None:
     """The converter's bytes end the model, but for zeros; equal arguments give equal bytes."""
-    content = describe(model.plain, model.metadata)
-    assert content == describe(model.plain, model.metadata) == model.described
+    content = add_tflite_metadata(model.plain, model.metadata)
+    assert content == add_tflite_metadata(model.plain, model.metadata) == model.described
     start = content.index(model.plain)
     assert len(content) % 16 == start % 16 == 0
     assert content[start + len(model.plain) :] in {bytes(size) for size in range(16)}
-    assert content != describe(model.plain, dataclasses.replace(model.metadata, name="other"))
+    assert content != add_tflite_metadata(
+        model.plain, dataclasses.replace(model.metadata, name="other")
+    )
 
 
 @pytest.mark.parametrize("more", [1, 7, 15])
 def test_odd_lengths(more: int, model: Model) -> None:
     """Weights stay aligned as they were, and the metadata at 16 bytes, whatever the length."""
-    content = describe(model.plain + bytes(more), model.metadata)
+    content = add_tflite_metadata(model.plain + bytes(more), model.metadata)
     assert content.index(model.plain) % 16 == 0
     for before, after in zip(buffers(model.plain), buffers(content), strict=False):
         np.testing.assert_array_equal(before, after)
@@ -133,6 +135,6 @@ def test_models_without_metadata(model: Model) -> None:
     bare.metadata = bare.description = bare.signatureDefs = None
     builder = flatbuffers.Builder()
     builder.Finish(bare.Pack(builder), b"TFL3")
-    content = describe(bytes(builder.Output()), model.metadata)
+    content = add_tflite_metadata(bytes(builder.Output()), model.metadata)
     assert list(metadata(content)) == [NAME]
     Interpreter(model_content=content).allocate_tensors()

@@ -68,7 +68,9 @@ def error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
 @pytest.fixture(scope="session")
 def ranges(tflite_floats: bytes, case: SourceModel, sample: NDArray[np.uint8]) -> Ranges:
     """Of the case's activations, from the smallest value to the largest."""
-    return calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, config=QuantizationConfig())
+    return calibrate_tflite(
+        tflite_floats, spec=case.spec, calibration=sample, config=QuantizationConfig()
+    )
 
 
 @pytest.fixture(scope="session")
@@ -86,9 +88,9 @@ def test_int8_takes_the_pixels_own_bytes(case: SourceModel, made: Mapping[str, b
     """uint8 goes in, and its scale and zero point are exactly what the spec says of a pixel."""
     entry = read_graph(made["int8"]).inputs[0]
     assert (entry.dtype, entry.shape) == ("uint8", (1, *case.spec.shape))
-    assert entry.affine is not None
-    assert entry.affine.scales == pytest.approx((case.spec.scale,), rel=1e-6)
-    assert entry.affine.zero_points == pytest.approx(
+    assert entry.quantization is not None
+    assert entry.quantization.scales == pytest.approx((case.spec.scale,), rel=1e-6)
+    assert entry.quantization.zero_points == pytest.approx(
         (-case.spec.offset / case.spec.scale,), abs=0.5
     )
 
@@ -127,16 +129,18 @@ def test_int8_has_no_float_in_it(made: Mapping[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("precision", ["int8", "int16x8", "dynamic"])
-def test_weights_are_per_channel(precision: str, case: SourceModel, made: Mapping[str, bytes]) -> None:
+def test_weights_are_per_channel(
+    precision: str, case: SourceModel, made: Mapping[str, bytes]
+) -> None:
     """Each convolution and dense layer has a scale for each output channel, and zero point 0."""
     weights = [
         (item.weights, CHANNELS[item.type]) for item in layers(made[precision]) if item.weights
     ]
     for tensor, axis in weights:
-        assert tensor.affine is not None
-        assert len(tensor.affine.scales) == tensor.shape[axis]
-        assert len(set(tensor.affine.scales)) > 1
-        assert set(tensor.affine.zero_points) == {0}
+        assert tensor.quantization is not None
+        assert len(tensor.quantization.scales) == tensor.shape[axis]
+        assert len(set(tensor.quantization.scales)) > 1
+        assert set(tensor.quantization.zero_points) == {0}
     kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
     assert len(weights) == sum(isinstance(layer, kinds) for layer in case.model.layers)
 
@@ -206,7 +210,7 @@ def test_float_layers_stay_in_float(  # noqa: PLR0917 (fixtures)
     assert in_float.pop(position)
     assert not any(in_float)
     assert ends(content) == ("uint8", "uint8")
-    assert read_graph(content).inputs[0].affine is not None
+    assert read_graph(content).inputs[0].quantization is not None
     assert error(ask_tflite(content, images), expected) < 0.1
 
 
@@ -300,7 +304,9 @@ def test_the_same_model_gives_the_same_bytes(
     made: Mapping[str, bytes],
 ) -> None:
     """Calibrating and quantizing again, in the same process, gives the very same files."""
-    again = calibrate_tflite(tflite_floats, spec=case.spec, calibration=sample, config=QuantizationConfig())
+    again = calibrate_tflite(
+        tflite_floats, spec=case.spec, calibration=sample, config=QuantizationConfig()
+    )
     assert again == ranges
     assert quantize_tflite(tflite_floats, ranges=again, config=QuantizationConfig()) == made["int8"]
     assert to_int16x8(tflite_floats, ranges=again) == made["int16x8"]
@@ -309,12 +315,18 @@ def test_the_same_model_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("offset", [0.5, -2.0])
-def test_zero_outside_of_the_pixels_is_refused(offset: float, source: SourceModel, few: Splits) -> None:
+def test_zero_outside_of_the_pixels_is_refused(
+    offset: float, source: SourceModel, few: Splits
+) -> None:
     """Where no byte means zero, which padding needs, one line says what pixels mean."""
     spec = dataclasses.replace(source.spec, offset=offset)
     floats = export_tflite(source.model, spec=spec)
-    ranges = calibrate_tflite(floats, spec=spec, calibration=few.train.images[:2], config=QuantizationConfig())
-    with pytest.raises(ExportError, match=r"^int8 TFLite: zero lies outside [^\n]+$") as caught:
+    ranges = calibrate_tflite(
+        floats, spec=spec, calibration=few.train.images[:2], config=QuantizationConfig()
+    )
+    with pytest.raises(
+        ExportError, match=r"^int8 TFLite needs an input range that includes zero; [^\n]+$"
+    ) as caught:
         quantize_tflite(floats, ranges=ranges, config=QuantizationConfig())
     assert f"{offset:g} to {offset + 1:g}" in str(caught.value)
 
