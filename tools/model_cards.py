@@ -26,11 +26,11 @@ from fmx_benchmarks.statistics.accuracy import proportion
 from fmx_benchmarks.statistics.analysis import Analysis
 from fmx_runtime import Classifier
 from fmx_runtime.bench.result import Result
+from fmx_runtime.labeled_images import image_files
 from fmx_runtime.support.atomic import make_folder, write
 from fmx_training import recipes
 from fmx_training.data import fashion_mnist
 from fmx_training.data.clothing_photos import KINDS
-from fmx_training.data.image_folder import images_below
 from fmx_training.loop.evaluate import Evaluation, confused_pairs, in_words
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ def _photos(file: Path, photos: Path | None) -> str:
     classifier = Classifier(file)
     lines, shares = [], []
     for kind, right in KINDS.items():
-        paths = images_below(photos / kind)
+        paths = image_files(photos / kind)
         shares.append(accuracy(classifier, paths, classifier.card.input, right))
         lines.append(f"| {kind} | {' or '.join(right)} | {len(paths)} | {shares[-1]:.1%} |")
     return f"""Of photos on which nothing was trained, through `fmx-run`'s own preprocessing,

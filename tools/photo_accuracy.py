@@ -20,8 +20,8 @@ import numpy as np
 
 from fmx_runtime import Classifier
 from fmx_runtime.images.preprocess import to_pixels
+from fmx_runtime.labeled_images import image_files
 from fmx_training.data.clothing_photos import KINDS
-from fmx_training.data.image_folder import images_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ def main(model: Path, folder: Path) -> None:
     print("| kind | photos | seen whole | garment found |\n| --- | ---: | ---: | ---: |")
     shares = []
     for kind, right in KINDS.items():
-        photos = images_below(folder / kind)
+        photos = image_files(folder / kind)
         shares.append([accuracy(classifier, photos, spec, right) for spec in specs])
         print(_row(kind, str(len(photos)), shares[-1]))
     print(_row("*mean of the kinds*", "", np.mean(shares, axis=0)))

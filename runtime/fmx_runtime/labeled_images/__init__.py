@@ -18,6 +18,8 @@ Hidden files and folders are ignored. Which splits are used depends on the purpo
 """
 
 from fmx_runtime.labeled_images.arrays import save
+from fmx_runtime.labeled_images.class_order import few_of
+from fmx_runtime.labeled_images.decode_all import Watch
 from fmx_runtime.labeled_images.image_set import LabeledImages, UnlabeledImages
 from fmx_runtime.labeled_images.layout import Split, image_files
 from fmx_runtime.labeled_images.reader import read, read_splits
@@ -26,6 +28,8 @@ __all__ = [
     "LabeledImages",
     "Split",
     "UnlabeledImages",
+    "Watch",
+    "few_of",
     "image_files",
     "read",
     "read_splits",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fmx_runtime.errors import DataError, ImageError
@@ -12,12 +11,12 @@ from fmx_runtime.images.preprocess import to_pixels
 from fmx_runtime.support.cores import usable_cores
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from fmx_runtime.images.preprocess import ImageLike
     from fmx_runtime.model_file.metadata import InputSpec
 
 __all__ = ["Watch", "decode_all", "no_progress"]
@@ -43,7 +42,7 @@ def no_progress(items: Iterable[Any], total: int, what: str, /) -> Iterable[Any]
 
 def decode_all(
     data: str,
-    images: Sequence[ImageLike],
+    images: Sequence[str | os.PathLike[str]],
     spec: InputSpec,
     *,
     min_side: int,
@@ -54,9 +53,9 @@ def decode_all(
 
     Args:
         data: name of the images, for messages.
-        images: see `ImageLike`.
+        images: paths of image files.
         spec: the network's input.
-        min_side: image files with fewer pixels in width or height are skipped.
+        min_side: images with fewer pixels in width or height are skipped.
         report: called with one line about each image that is skipped.
         watch: see `Watch`.
 
@@ -87,10 +86,12 @@ def decode_all(
     return usable
 
 
-def _decode(image: ImageLike, spec: InputSpec, min_side: int) -> NDArray[np.uint8] | str:
+def _decode(
+    image: str | os.PathLike[str], spec: InputSpec, min_side: int
+) -> NDArray[np.uint8] | str:
     """Return the image as the network's pixels, or what is wrong with it."""
     try:
-        if min_side > 1 and isinstance(image, (str, os.PathLike)):
+        if min_side > 1:
             gray = spec.channels == 1 and spec.subject != "garment"
             mode: Literal["L", "RGB"] = "L" if gray else "RGB"
             opened = open_image(image, mode, _DETAIL * max(spec.width, spec.height))
@@ -99,7 +100,7 @@ def _decode(image: ImageLike, spec: InputSpec, min_side: int) -> NDArray[np.uint
                     f"'{image}' has {opened.width}x{opened.height} pixels, fewer than {min_side} "
                     "in width or height"
                 )
-            image = opened
+            return to_pixels(opened, spec)
         return to_pixels(image, spec)
     except ImageError as error:
         return str(error)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from fmx_runtime.errors import ImageError
 from fmx_runtime.images.preprocess import to_pixels
@@ -19,6 +17,7 @@ from fmx_runtime.labeled_images.class_order import check_label_range, class_numb
 from fmx_runtime.labeled_images.decode_all import decode_all, no_progress
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
 
     # of Python 3.11; only type checkers read it
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_runtime.images.preprocess import ImageLike
     from fmx_runtime.labeled_images.decode_all import Watch
     from fmx_runtime.model_file.metadata import InputSpec
 
@@ -51,7 +49,7 @@ class ImageSet:
     """
 
     name: str
-    images: Sequence[ImageLike] | NDArray[np.uint8]
+    images: Sequence[str | os.PathLike[str]] | NDArray[np.uint8]
     _decoded: _Decoded | None = field(default=None, kw_only=True, repr=False)
 
     def __len__(self) -> int:
@@ -193,14 +191,10 @@ def _preprocessing(spec: InputSpec) -> tuple[object, ...]:
     return spec.shape, spec.resize, spec.polarity, spec.subject
 
 
-def _content(image: ImageLike) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, (str, os.PathLike)):
-        try:
-            return Path(image).read_bytes()
-        except OSError as error:
-            raise ImageError(f"'{image}' cannot be read: {error.strerror}") from error
-    if isinstance(image, Image.Image):
-        image = np.asarray(image)
-    return f"{image.shape}".encode() + image.tobytes()
+def _content(image: str | os.PathLike[str] | NDArray[np.uint8]) -> bytes:
+    if isinstance(image, np.ndarray):
+        return f"{image.shape}".encode() + image.tobytes()
+    try:
+        return Path(image).read_bytes()
+    except OSError as error:
+        raise ImageError(f"'{image}' cannot be read: {error.strerror}") from error

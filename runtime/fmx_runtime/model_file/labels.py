@@ -1,4 +1,4 @@
-"""Read class names from a text file."""
+"""The names of classes: read from a text file, or numbered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fmx_runtime.errors import DataError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["read_labels"]
+__all__ = ["numbered_labels", "read_distinct_labels", "read_labels"]
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
@@ -37,3 +37,27 @@ def read_labels(path: Path) -> tuple[str, ...]:
     if "" in names:
         raise DataError(f"'{path}' (labels): line {names.index('') + 1} is empty; remove it")
     return tuple(names)
+
+
+def read_distinct_labels(path: Path) -> tuple[str, ...]:
+    """Return the class names in a text file, see `read_labels`; no two of them are equal.
+
+    Raises:
+        DataError: the file cannot be read, is empty, has an empty line between names, or has a
+            name twice.
+    """
+    names = read_labels(path)
+    lines: dict[str, int] = {}
+    for line, name in enumerate(names, 1):
+        if name in lines:
+            raise DataError(
+                f"'{path}' (labels): line {line} says {name!r}, as line {lines[name]} does; "
+                "each class needs a name of its own"
+            )
+        lines[name] = line
+    return names
+
+
+def numbered_labels(classes: int) -> tuple[str, ...]:
+    """Return names for classes whose names are not known: ``class-0``, ``class-1``, and so on."""
+    return tuple(f"class-{number}" for number in range(classes))

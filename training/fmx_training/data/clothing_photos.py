@@ -21,9 +21,9 @@ from PIL import Image
 from fmx_runtime.errors import DataError, ImageError
 from fmx_runtime.images.decode import open_image
 from fmx_runtime.images.preprocess import to_pixels
+from fmx_runtime.labeled_images import image_files
 from fmx_runtime.support.cores import usable_cores
 from fmx_training.data.examples import Examples
-from fmx_training.data.image_folder import images_below
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -81,7 +81,7 @@ def read(
     Raises:
         DataError: the folder has none of the kinds, or a kind has no photos.
     """
-    files = {kind: images_below(folder / kind) for kind in KINDS if (folder / kind).is_dir()}
+    files = {kind: image_files(folder / kind) for kind in KINDS if (folder / kind).is_dir()}
     if not files:
         raise DataError(
             f"'{folder}' (photos) has none of the folders {', '.join(KINDS)}; "
@@ -111,12 +111,12 @@ def _answer(right: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.float
 def _takes(path: Path, spec: InputSpec) -> NDArray[np.uint8] | str:
     """The photo's garment at the network's size, `_TAKES` times; or what is wrong with it."""
     try:
-        pixels = [to_pixels(path, spec, photo=True)]
+        pixels = [to_pixels(path, spec, segment_garment=True)]
         content = path.read_bytes()
         image = open_image(content, "RGB")
         random = np.random.default_rng(list(hashlib.sha256(content).digest()[:8]))
         takes = [_retaken(image, random) for _ in range(_TAKES - 1)]
-        return np.stack(pixels + [to_pixels(take, spec, photo=True) for take in takes])
+        return np.stack(pixels + [to_pixels(take, spec, segment_garment=True) for take in takes])
     except ImageError as error:
         return str(error)
 

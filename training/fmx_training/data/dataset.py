@@ -1,18 +1,15 @@
-"""Labeled images in memory: checked once, sampled and split by seed.
-
-The orders drawn here come from the raw output of a bit generator, which NumPy promises never to
-change; so a seed means the same images on every machine and every NumPy version.
-"""
+"""A data set in memory: images of one size with their labels, and its splits."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fmx_runtime.errors import DataError
+from fmx_runtime.labeled_images.digest import arrays_digest
+from fmx_runtime.labeled_images.sampling import balanced_sample, proportional_sample
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -24,13 +21,13 @@ _IMAGE_AXES = 4
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images of one size with their labels, at least one; the arrays are read-only.
+    """Images of one size with their labels, at least one image. The arrays are read-only.
 
     Attributes:
-        name: what error messages and reports call it, such as "fashion-mnist train".
+        name: name in messages and reports, such as "fashion-mnist train".
         images: uint8 array ``(n, h, w, c)``, values 0 to 255.
         labels: int64 array ``(n,)``, values 0 to ``len(class_names) - 1``.
-        class_names: the classes' names in the order of their labels, no two alike.
+        class_names: distinct names of the classes, in the order of the labels.
     """
 
     name: str
@@ -39,10 +36,10 @@ class Dataset:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check what no later code checks again.
+        """Check the arrays and the class names, and make the arrays read-only.
 
         Raises:
-            DataError: a shape, a dtype, a length, a label or the class names are not as stated.
+            DataError: a shape, a dtype, a label or the class names are invalid.
         """
         _check_images(self.name, self.images)
         _check_labels(self.name, self.labels, len(self.images), self.class_names)
@@ -52,38 +49,33 @@ class Dataset:
             object.__setattr__(self, field, view)
 
     def __len__(self) -> int:
-        """How many images."""
+        """Return the number of images."""
         return len(self.images)
 
     def class_counts(self) -> dict[str, int]:
-        """How many images each class has, in the order of the labels."""
+        """Return the number of images of each class, in the order of the labels."""
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, counts.tolist(), strict=True))
 
     def digest(self) -> str:
-        """SHA-256 (hex) of both arrays' dtypes, shapes and values, whatever the data set's name."""
-        sha256 = hashlib.sha256()
-        for array in (self.images, self.labels):
-            little_endian = array.astype(array.dtype.newbyteorder("<"), order="C", copy=False)
-            sha256.update(f"{little_endian.dtype.str}{array.shape}".encode())
-            sha256.update(little_endian.data)
-        return sha256.hexdigest()
+        """Return the SHA-256 (hex) of images and labels: their dtypes, shapes and values."""
+        return arrays_digest(self.images, self.labels)
 
     def take(self, indices: ArrayLike, name: str) -> Dataset:
-        """The images at ``indices``, in that order, as a data set of its own.
+        """Return the images at ``indices``, in that order, as a data set.
 
         Args:
             indices: integers ``(m,)``, m >= 1, values 0 to ``len(self) - 1``.
             name: the new data set's name.
 
         Raises:
-            DataError: there are no indices, or one is out of range or not an integer.
+            DataError: there are no indices, or an index is out of range or not an integer.
         """
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or not chosen.size or not np.issubdtype(chosen.dtype, np.integer):
             raise DataError(
-                f"{name}: takes images by at least one integer index in one dimension; "
-                f"received {chosen.dtype} {chosen.shape}"
+                f"{name}: indices must be a one-dimensional array of at least one integer. "
+                f"Received: {chosen.dtype} {chosen.shape}"
             )
         if chosen.min() < 0 or chosen.max() >= len(self):
             raise DataError(
@@ -93,49 +85,45 @@ class Dataset:
         return Dataset(name, self.images[chosen], self.labels[chosen], self.class_names)
 
     def balanced_sample(self, size: int, seed: int) -> Dataset:
-        """``size`` different images, with as equal a number of each class as there can be.
+        """Return a random sample with the same number of images of each class, if possible.
 
         The classes take turns, so the first images of the sample are a balanced sample too. A
-        class that runs out leaves its turns to the others.
+        class that has no more images leaves its turns to the others.
 
         Args:
-            size: how many, 1 to ``len(self)``.
-            seed: what chooses them, 0 or more.
+            size: number of images, 1 to ``len(self)``.
+            seed: 0 or more. A seed chooses the same images on every machine.
 
         Raises:
             DataError: ``size`` or ``seed`` is out of range.
         """
         if not 1 <= size <= len(self):
-            raise DataError(f"{self.name}: a sample takes 1 to {len(self)} images; received {size}")
-        order = _shuffled(len(self), seed)
-        turns = _rank_in_class(self.labels[order])
-        chosen = order[np.argsort(turns, kind="stable")[:size]]
+            raise DataError(
+                f"{self.name}: a sample must have 1 to {len(self)} images. Received: {size}"
+            )
+        chosen = balanced_sample(self.labels, size, seed)
         return self.take(chosen, f"{self.name}, balanced sample of {size} (seed {seed})")
 
     def split(self, held_out: int, seed: int) -> tuple[Dataset, Dataset]:
-        """Cut in two, each class in proportion; both parts keep the images' order.
+        """Split the images in two, each class in proportion. Both parts keep the images' order.
 
         Args:
-            held_out: how many images the second part has, 1 to ``len(self) - 1``.
-            seed: what chooses them, 0 or more.
+            held_out: number of images in the second part, 1 to ``len(self) - 1``.
+            seed: 0 or more. A seed chooses the same images on every machine.
 
         Returns:
-            The rest, and the images held out: of each class its share of ``held_out``, rounded
-            down or up.
+            The remaining images, and the held-out images: of each class its share of
+            ``held_out``, rounded down or up.
 
         Raises:
             DataError: ``held_out`` or ``seed`` is out of range.
         """
         if not 1 <= held_out < len(self):
             raise DataError(
-                f"{self.name}: 1 to {len(self) - 1} of its {len(self)} images can be held out; "
-                f"received {held_out}"
+                f"{self.name}: 1 to {len(self) - 1} of {len(self)} images can be held out. "
+                f"Received: {held_out}"
             )
-        order = _shuffled(len(self), seed)
-        labels = self.labels[order]
-        quotas = _proportional(np.bincount(labels, minlength=len(self.class_names)), held_out)
-        held = np.zeros(len(self), dtype=np.bool_)
-        held[order] = _rank_in_class(labels) < quotas[labels]
+        held = proportional_sample(self.labels, held_out, seed)
         return (
             self.take(np.flatnonzero(~held), f"{self.name}, without {held_out} held out"),
             self.take(np.flatnonzero(held), f"{self.name}, {held_out} held out"),
@@ -144,12 +132,12 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a training run needs, disjoint.
+    """The data sets of a training run. No image is in two of them.
 
     Attributes:
-        train: what the network learns from.
-        validation: what chooses between networks and gates their exports.
-        test: what is measured once, at the end.
+        train: the network learns from these images.
+        validation: networks, epochs and exports are chosen by these images.
+        test: the finished network is measured once on these images.
     """
 
     train: Dataset
@@ -160,8 +148,8 @@ class Splits:
 def _check_images(name: str, images: NDArray[np.uint8]) -> None:
     if images.dtype != np.uint8 or images.ndim != _IMAGE_AXES or 0 in images.shape:
         raise DataError(
-            f"{name}: images are a uint8 array (n, h, w, c) with at least one image; "
-            f"received {images.dtype} {images.shape}"
+            f"{name}: images must be a uint8 array (n, h, w, c) with at least one image. "
+            f"Received: {images.dtype} {images.shape}"
         )
 
 
@@ -169,39 +157,16 @@ def _check_labels(
     name: str, labels: NDArray[np.int64], images: int, class_names: tuple[str, ...]
 ) -> None:
     if not class_names or len(set(class_names)) < len(class_names):
-        raise DataError(f"{name}: class names are one or more, no two alike; got {class_names}")
+        raise DataError(
+            f"{name}: class names must be distinct, at least one. Received: {class_names}"
+        )
     if labels.dtype != np.int64 or labels.shape != (images,):
         raise DataError(
-            f"{name}: labels are an int64 array ({images},), one per image; "
-            f"received {labels.dtype} {labels.shape}"
+            f"{name}: labels must be an int64 array ({images},), one per image. "
+            f"Received: {labels.dtype} {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise DataError(
             f"{name}: labels go from {labels.min()} to {labels.max()}; "
             f"{len(class_names)} class names allow 0 to {len(class_names) - 1}"
         )
-
-
-def _shuffled(count: int, seed: int) -> NDArray[np.int64]:
-    """0 to ``count - 1`` in the order of ``seed``."""
-    if seed < 0:
-        raise DataError(f"a seed is 0 or more; received {seed}")
-    keys = np.asarray(np.random.PCG64(seed).random_raw(count))
-    return np.argsort(keys, kind="stable").astype(np.int64)
-
-
-def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each position, how many earlier ones have the same label."""
-    by_class = np.argsort(labels, kind="stable")
-    starts = np.cumsum(np.bincount(labels)) - np.bincount(labels)
-    ranks = np.empty(len(labels), dtype=np.int64)
-    ranks[by_class] = np.arange(len(labels)) - starts[labels[by_class]]
-    return ranks
-
-
-def _proportional(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """``total`` shared out in proportion to ``counts``: largest remainders are rounded up."""
-    quotas, remainders = np.divmod(counts * total, counts.sum())
-    lucky = np.argsort(-remainders, kind="stable")[: total - quotas.sum()]
-    quotas[lucky] += 1
-    return quotas

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fmx_runtime.errors import DataError
-from fmx_training.data import clothing_photos, fashion_mnist, labeled_folders, saved_images
+from fmx_training.data import clothing_photos, fashion_mnist, image_folder, saved_images
 from fmx_training.data.examples import joined, of_dataset, of_unequal_classes
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def from_image_folder(
     """Read the user's labeled images.
 
     Args:
-        folder: see `fmx_training.data.labeled_folders`.
+        folder: see `fmx_training.data.image_folder`.
         spec: the network's input, with three channels.
         seed: of the split.
         gray: whether the input gets one channel if all images are gray.
@@ -97,7 +97,7 @@ def from_image_folder(
     Returns:
         The images and the input specification that they were prepared for.
     """
-    splits, spec = labeled_folders.read(folder, spec, seed, gray=gray, watch=watch, report=report)
+    splits, spec = image_folder.read(folder, spec, seed, gray=gray, watch=watch, report=report)
     return TrainingData(splits, user_images=True), spec
 
 
