@@ -8,27 +8,25 @@ Both alone, one after the other, in turns; medians over rounds of a hundred batc
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
 
 import numpy as np
 
-from fmx_cli import memory
 from fmx_training import recipes
 from fmx_training import run_folder as runs
 from fmx_training.data import fashion_mnist
 from fmx_training.data.augmentation import View
 from fmx_training.data.examples import of_dataset
+from fmx_training.process_setup import prepare_training_process
 
 _ROUNDS, _BATCHES = 5, 100
 
 
 def main(name: str) -> None:
     """Measure and print."""
-    memory.keep_freed()  # as fmx train does, like the next line
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    prepare_training_process()
     import keras
 
     from fmx_training.data.batches import batches

@@ -1,45 +1,65 @@
-"""``fmx data``."""
+"""``fmx data``: where Fashion-MNIST is stored and what is in it."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from typing import TYPE_CHECKING
+import typer
 
-from rich.table import Table
-
-from fmx_cli.terminal import bold, note, out
-from fmx_runtime.errors import DataError
-from fmx_training.data import contact_sheet, fashion_mnist
+from fmx_cli.parsing.options import DataDir
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rich.table import Table
 
-__all__ = ["show"]
+    from fmx_training.data.fashion_mnist import Description
+
+__all__ = ["data"]
 
 
-def show(data_dir: Path | None, sheet: Path | None) -> None:
-    """Print the data set's place, files and classes; draw a contact sheet if a path is given."""
-    if sheet is not None and sheet.suffix.lower() != ".png":
-        raise DataError(f"the contact sheet is a PNG file: '{sheet}' does not end in .png")
+def data(
+    contact_sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw sample images of each class as a PNG file."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the Fashion-MNIST files, checksums and class counts."""
+    from fmx_cli.output.terminal import bold, note, out
+    from fmx_runtime.errors import DataError
+    from fmx_training.data import contact_sheet as sheet
+    from fmx_training.data import fashion_mnist
+
+    if contact_sheet is not None and contact_sheet.suffix.lower() != ".png":
+        raise DataError(f"--contact-sheet '{contact_sheet}' does not end in .png")
     found = fashion_mnist.find(data_dir)
     facts = fashion_mnist.describe(found)
     out.print(f"Fashion-MNIST in {bold(facts.folder)} ({facts.how})", soft_wrap=True)
-    files = Table("file", "bytes", "content, verified", box=None)
-    files.columns[1].justify = "right"
+    out.print(_files_table(facts))
+    out.print(_counts_table(facts))
+    if contact_sheet:
+        sheet.draw(fashion_mnist.read(found).train, contact_sheet)
+        note(f"wrote {contact_sheet}")
+
+
+def _files_table(facts: "Description") -> "Table":
+    """Return a table with the size and the verified checksum of each file."""
+    from rich.table import Table
+
+    table = Table("file", "bytes", "uncompressed content, verified", box=None)
+    table.columns[1].justify = "right"
     for file in facts.files:
-        files.add_row(file.path.name, f"{file.size_bytes:,}", f"SHA-256 {file.sha256[:16]}…")
-    out.print(files)
-    counts = Table("class", "training", "test", box=None)
-    for column in counts.columns[1:]:
+        table.add_row(file.path.name, f"{file.size_bytes:,}", f"SHA-256 {file.sha256[:16]}…")
+    return table
+
+
+def _counts_table(facts: "Description") -> "Table":
+    """Return a table with the number of images of each class."""
+    from rich.table import Table
+
+    table = Table("class", "training", "test", box=None)
+    for column in table.columns[1:]:
         column.justify = "right"
-    for name, training in facts.train_counts.items():
-        counts.add_row(name, f"{training:,}", f"{facts.test_counts[name]:,}")
-    counts.add_row(
-        "all",
-        f"{sum(facts.train_counts.values()):,}",
-        f"{sum(facts.test_counts.values()):,}",
-        style="bold",
-    )
-    out.print(counts)
-    if sheet:
-        contact_sheet.draw(fashion_mnist.read(found).train, sheet)
-        note(f"drew {sheet}")
+    for name, train_count in facts.train_counts.items():
+        table.add_row(name, f"{train_count:,}", f"{facts.test_counts[name]:,}")
+    train_total, test_total = sum(facts.train_counts.values()), sum(facts.test_counts.values())
+    table.add_row("all", f"{train_total:,}", f"{test_total:,}", style="bold")
+    return table

@@ -1,62 +1,108 @@
-"""``fmx train``."""
+"""``fmx train``: train a network on Fashion-MNIST or on the user's own images."""
 
-from __future__ import annotations
-
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from fmx_training.process_setup import prepare_training_process
-from fmx_cli.output.terminal import bold, note, out, watch
-from fmx_runtime.support.stderr_filter import filter_native_stderr
-from fmx_training.train import complete_run, resume_run, start_run
+import typer
 
-if TYPE_CHECKING:
+from fmx_cli.parsing.options import DataDir
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="NAME",
+            help="Training recipe: baseline, nano, edge, max, photo or finetune. Default: edge; "
+            "with --data photo, or finetune if --backbone is given.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Number of epochs. Default: the recipe's."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Random seed. Default: 0.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Resume the run in --output, or the newest unfinished one."),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Run folder. Default: runs/RECIPE-DATE-TIME."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Train on your own images, stored as DIR/train/CLASS/IMAGE or DIR/CLASS/IMAGE. "
+            "Default: Fashion-MNIST.",
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=8,
+            help="Height and width in pixels to which the images of --data are resized. "
+            "Default: 64, with --backbone 128.",
+        ),
+    ] = None,
+    segment_garment: Annotated[
+        bool,
+        typer.Option(
+            "--segment-garment", help="Segment the garment in each photo of --data first."
+        ),
+    ] = False,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Network of keras.applications to fine-tune on --data, such as MobileNetV2.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|none|FILE",
+            help="Initial weights of the backbone. Default: imagenet.",
+        ),
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Photos of clothes to train on in addition to Fashion-MNIST."
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="RUN", help="Finished run to distill from; may be repeated."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Train a network and write a run folder."""
+    from fmx_cli.workflows.train_network import train_network
     from fmx_training.options import TrainOptions
-    from fmx_training.train import Metrics, PreparedRun
 
-__all__ = ["RUNS", "train_network"]
-
-RUNS = Path("runs")
-"""Folder of new run folders; the newest run is looked for here."""
-
-
-def train_network(options: TrainOptions, *, resume: bool = False) -> Path:
-    """Train a new run, or an unfinished one to its end; return its folder."""
-    if resume:
-        prepared = resume_run(options, RUNS)
-    else:
-        prepared = start_run(options, RUNS, watch=watch, report=note)
-    metrics = _complete(prepared)
-    _print(metrics, prepared.run.folder)
-    return prepared.run.folder
-
-
-def _complete(prepared: PreparedRun) -> Metrics:
-    run, info, examples = prepared.run, prepared.run.info, prepared.data.examples
-    note(
-        f"training {info.backbone or info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "
-        f"on {len(examples):,} images of {examples.name}; run folder {run.folder}"
+    options = TrainOptions(
+        recipe=recipe,
+        epochs=epochs,
+        seed=seed,
+        output=output,
+        data_dir=data_dir,
+        photos=photos,
+        teachers=tuple(teacher or ()),
+        data=data,
+        image_size=image_size,
+        segment_garment=segment_garment,
+        backbone=backbone,
+        weights=weights,
     )
-    prepare_training_process()
-    try:
-        with filter_native_stderr():
-            return complete_run(prepared, report=note)
-    except KeyboardInterrupt:
-        note(
-            "stopped; completed epochs are saved: continue with "
-            f"'fmx train --resume -o {run.folder}'"
-        )
-        sys.exit(130)
-
-
-def _print(metrics: Metrics, folder: Path) -> None:
-    for evaluation in (metrics.validation, metrics.test):
-        out.print(
-            f"{evaluation.data}: accuracy [bold]{evaluation.accuracy:.2%}[/], "
-            f"loss [bold]{evaluation.loss:.4f}[/] on {evaluation.size:,} images"
-        )
-    out.print("most confused test images:")
-    for sentence in metrics.confused:
-        out.print(f"  {sentence}", markup=False)
-    out.print(f"{bold(folder)} holds the model, its metrics and its plots", soft_wrap=True)
+    train_network(options, resume=resume)

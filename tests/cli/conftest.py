@@ -1,4 +1,4 @@
-"""The command as users run it: as a process of its own, and, where only words matter, in ours."""
+"""The command as users run it: in a process of its own or, where that is enough, in this one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fmx_training.data.fashion_mnist import Found
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="session")
@@ -28,19 +28,19 @@ def fmx_path() -> Path:
 
 @pytest.fixture(scope="session")
 def environment(found: Found) -> dict[str, str]:
-    """Ours, and where the data are; widths as in a pipe."""
+    """This process's environment, with the data's folder and without settings of the terminal."""
     unset = {"COLUMNS", "FORCE_COLOR", "NO_COLOR", "TF_CPP_MIN_LOG_LEVEL"}
-    ours = {name: value for name, value in os.environ.items() if name not in unset}
-    return {**ours, "FMX_DATA_DIR": str(found.folder)}
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    return {**inherited, "FMX_DATA_DIR": str(found.folder)}
 
 
 @pytest.fixture(scope="session")
-def fmx(fmx_path: Path, environment: dict[str, str]) -> Callable[..., Done]:
-    """Runs the installed command: ``fmx("data", cwd=folder)``."""
+def fmx(fmx_path: Path, environment: dict[str, str]) -> Callable[..., Completed]:
+    """Run the installed command: ``fmx("data", cwd=folder)``."""
 
-    def fmx(*words: object, cwd: Path, **changes: str) -> Done:
+    def fmx(*arguments: object, cwd: Path, **changes: str) -> Completed:
         return subprocess.run(
-            [fmx_path, *map(str, words)],
+            [fmx_path, *map(str, arguments)],
             cwd=cwd,
             env={**environment, **changes},
             capture_output=True,
@@ -53,40 +53,40 @@ def fmx(fmx_path: Path, environment: dict[str, str]) -> Callable[..., Done]:
 
 
 @pytest.fixture
-def here(
+def fmx_in_process(
     tmp_path: Path,
     environment: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> Callable[..., Done]:
-    """Runs the command in this process, in an empty working folder: ``here("data")``."""
+) -> Callable[..., Completed]:
+    """Run the command in this process, in an empty working folder: ``fmx_in_process("data")``."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FMX_DATA_DIR", environment["FMX_DATA_DIR"])
 
-    def here(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["fmx", *map(str, words)])
+    def fmx_in_process(*arguments: object) -> Completed:
+        monkeypatch.setattr(sys, "argv", ["fmx", *map(str, arguments)])
         with pytest.raises(SystemExit) as caught:
             app.main()
         code = caught.value.code
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         return subprocess.CompletedProcess(
-            words, code if isinstance(code, int) else 0, said.out, said.err
+            arguments, code if isinstance(code, int) else 0, captured.out, captured.err
         )
 
-    return here
+    return fmx_in_process
 
 
 @pytest.fixture(scope="session")
 def trained(
-    fmx: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, Done]:
-    """A working folder in which ``baseline`` was trained for one epoch, and its words."""
+    fmx: Callable[..., Completed], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Completed]:
+    """A working folder in which ``baseline`` was trained for one epoch, and what was printed."""
     folder = tmp_path_factory.mktemp("working")
     return folder, fmx("train", "--recipe", "baseline", "--epochs", 1, cwd=folder)
 
 
 @pytest.fixture(scope="session")
-def run_folder(trained: tuple[Path, Done]) -> Path:
+def run_folder(trained: tuple[Path, Completed]) -> Path:
     """The run folder of that training."""
     (only,) = (trained[0] / "runs").iterdir()
     return only

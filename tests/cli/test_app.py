@@ -1,4 +1,4 @@
-"""The command's surface."""
+"""The command ``fmx``: its sub-commands, usage errors and output streams."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
-COMMANDS = ("data", "train", "export", "inspect", "demo", "bench")
+COMMANDS = ("data", "train", "export", "inspect", "bench", "bench compare", "demo")
 
 
-def test_help_names_every_command(fmx: Callable[..., Done], tmp_path: Path) -> None:
+def test_help_names_every_command(fmx: Callable[..., Completed], tmp_path: Path) -> None:
     """The installed ``fmx --help`` lists the commands on stdout, as ``fmx -h`` does."""
     done = fmx("--help", cwd=tmp_path)
     assert done.returncode == 0
     assert not done.stderr
-    listed = [line.split()[0] for line in done.stdout.partition("Commands:")[2].splitlines()[1:]]
-    assert [name for name in listed if name in COMMANDS] == list(COMMANDS)
+    lines = done.stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
+    assert tuple(re.split("  +", line.strip())[0] for line in lines) == COMMANDS
+    assert "..." not in done.stdout.partition("Commands:")[2]
     assert fmx("-h", cwd=tmp_path).stdout == done.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help(command: str, here: Callable[..., Done]) -> None:
+def test_each_command_has_help(command: str, fmx_in_process: Callable[..., Completed]) -> None:
     """Each command explains itself and its options."""
-    done = here(command, "--help")
+    done = fmx_in_process(*command.split(), "--help")
     assert done.returncode == 0
-    assert f"Usage: fmx {command}" in done.stdout
-    assert ("--data-dir" in done.stdout) == (command != "inspect")
+    assert done.stdout.startswith(f"Usage: fmx {command} [OPTIONS]")
+    assert ("--data-dir" in done.stdout) == (command not in {"inspect", "bench compare"})
 
 
-def test_without_a_command_there_is_help(here: Callable[..., Done]) -> None:
-    """A bare ``fmx`` shows the help, and is no success."""
-    done = here()
+def test_no_command_shows_help(fmx_in_process: Callable[..., Completed]) -> None:
+    """``fmx`` without a command shows the help and exits with 2."""
+    done = fmx_in_process()
     assert done.returncode == 2
     assert "Commands:" in done.stdout + done.stderr
 
 
 def test_help_loads_nothing_heavy() -> None:
-    """To parse the command line neither NumPy nor any larger library is imported."""
+    """Parsing the command line imports neither NumPy nor any larger library."""
     code = (
         "import sys\n"
         "from fmx_cli import app\n"
@@ -61,7 +62,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["nonsense"], "No such command 'nonsense'"),
         (["--nonsense"], "No such option: --nonsense"),
@@ -81,11 +82,11 @@ def test_help_loads_nothing_heavy() -> None:
         ),
     ],
 )
-def test_usage_mistakes(
-    words: list[str], message: str, here: Callable[..., Done], tmp_path: Path
+def test_usage_errors(
+    arguments: list[str], message: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
-    """A mistyped command line is said in one line, exit code 2, and nothing was done."""
-    done = here(*words)
+    """A wrong command line gives one line of error, exit code 2, and nothing is done."""
+    done = fmx_in_process(*arguments)
     assert done.returncode == 2
     assert not done.stdout
     errors = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
@@ -94,8 +95,8 @@ def test_usage_mistakes(
     assert not list(tmp_path.iterdir())
 
 
-def test_letters_that_the_terminal_does_not_know(fmx: Callable[..., Done], tmp_path: Path) -> None:
-    """Where stdout takes ASCII only, other letters are replaced, and the command goes on."""
+def test_characters_that_the_terminal_lacks(fmx: Callable[..., Completed], tmp_path: Path) -> None:
+    """If stdout takes only ASCII, other characters are replaced, and the command goes on."""
     done = fmx("data", cwd=tmp_path, PYTHONIOENCODING="ascii")
     assert done.returncode == 0
     assert "Ankle boot" in done.stdout
@@ -103,10 +104,8 @@ def test_letters_that_the_terminal_does_not_know(fmx: Callable[..., Done], tmp_p
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_behind_stdout(
-    fmx_path: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Results that cannot be written are one line on stderr."""
+def test_full_disk(fmx_path: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """If results cannot be written, one line on stderr says so."""
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         done = subprocess.run(
             [fmx_path, "data"],
@@ -121,10 +120,8 @@ def test_a_full_disk_behind_stdout(
     assert done.stderr == "fmx: [Errno 28] No space left on device\n"
 
 
-def test_a_reader_that_has_gone(
-    fmx_path: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    """Where nobody reads stdout any more, as behind ``| head``, nothing is said on stderr."""
+def test_closed_stdout(fmx_path: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """If the reader of stdout is gone, as with ``| head``, nothing is printed on stderr."""
     with subprocess.Popen(
         [fmx_path, "data"],
         cwd=tmp_path,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "benchmarks" / "reference" / "result.json"
@@ -42,9 +42,9 @@ def worse(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_table(here: Callable[..., Done], worse: Path) -> None:
+def test_the_table(fmx_in_process: Callable[..., Completed], worse: Path) -> None:
     """Each change has its interval and its mark in 80 columns; what is gone or failed is told."""
-    done = here("bench", "compare", REFERENCE, worse)
+    done = fmx_in_process("bench", "compare", REFERENCE, worse)
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
     row = r"latency_p50 +[\d.]+ µs +[\d.]+ µs \+30\.00 % +\+[\d.]+ to \+[\d.]+ \*\n"
@@ -73,18 +73,24 @@ def test_the_table(here: Callable[..., Done], worse: Path) -> None:
     ],
 )
 def test_limits_decide_the_exit_code(
-    here: Callable[..., Done], worse: Path, limits: tuple[str, ...], code: int, said: list[str]
+    fmx_in_process: Callable[..., Completed],
+    worse: Path,
+    limits: tuple[str, ...],
+    code: int,
+    said: list[str],
 ) -> None:
     """0 if all limits hold, 1 if one is broken, 3 if one cannot be judged; each says so."""
     options = [word for limit in limits for word in ("--fail-if", limit)]
-    done = here("bench", "compare", REFERENCE, worse, *options)
+    done = fmx_in_process("bench", "compare", REFERENCE, worse, *options)
     assert done.returncode == code
     assert all(words in done.stderr for words in said)
 
 
-def test_equal_files_give_equal_words(here: Callable[..., Done], worse: Path) -> None:
+def test_equal_files_give_equal_words(
+    fmx_in_process: Callable[..., Completed], worse: Path
+) -> None:
     """The bootstrap draws the same rounds every time."""
-    first, second = (here("bench", "compare", REFERENCE, worse) for _ in range(2))
+    first, second = (fmx_in_process("bench", "compare", REFERENCE, worse) for _ in range(2))
     assert first.stdout == second.stdout
 
 
@@ -100,13 +106,13 @@ def test_equal_files_give_equal_words(here: Callable[..., Done], worse: Path) ->
     ],
 )
 def test_what_is_no_result(
-    here: Callable[..., Done], tmp_path: Path, content: bytes | None, message: str
+    fmx_in_process: Callable[..., Completed], tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     """A missing file, rubbish, and another schema are one line that names the file."""
     path = tmp_path / "new.json"
     if content is not None:
         path.write_bytes(content)
-    done = here("bench", "compare", REFERENCE, path)
+    done = fmx_in_process("bench", "compare", REFERENCE, path)
     assert done.returncode == 1
     assert not done.stdout
     assert done.stderr.startswith("fmx: '")
@@ -114,15 +120,17 @@ def test_what_is_no_result(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_wrong_limit_is_told_before_files_are_read(here: Callable[..., Done]) -> None:
+def test_a_wrong_limit_is_told_before_files_are_read(
+    fmx_in_process: Callable[..., Completed],
+) -> None:
     """What the limit should be like is said, whatever the files are."""
-    done = here("bench", "compare", "nothing", "nothing", "--fail-if", "speed > 3%")
+    done = fmx_in_process("bench", "compare", "nothing", "nothing", "--fail-if", "speed > 3%")
     assert done.returncode == 1
     assert "there is no 'speed'; choose accuracy, " in done.stderr
 
 
 def test_the_page_names_every_metric_and_its_limits_are_some(
-    here: Callable[..., Done], worse: Path
+    fmx_in_process: Callable[..., Completed], worse: Path
 ) -> None:
     """docs/ci-gate.md has each metric in its table, and each limit that it shows can be read."""
     text = (ROOT / "docs" / "ci-gate.md").read_text("utf-8")
@@ -130,7 +138,7 @@ def test_the_page_names_every_metric_and_its_limits_are_some(
     assert set(re.findall(r"`(\w+)`", rows)) == set(METRICS)
     limits = re.findall(r"--fail-if '([^']+)'", text)
     assert limits
-    done = here(
+    done = fmx_in_process(
         "bench", "compare", worse, worse, *(word for one in limits for word in ("--fail-if", one))
     )
     assert done.stderr.count("passed") + done.stderr.count("cannot be judged") == len(limits)

@@ -1,4 +1,4 @@
-"""``fmx inspect``: what it prints, and what it refuses."""
+"""``fmx inspect``: its output, and the files that it refuses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
 FILES = [
     f"baseline.{precision}.{form}"
@@ -26,9 +26,9 @@ FILES = [
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_every_fact_is_printed(file: str, here: Callable[..., Done], exported: Path) -> None:
-    """Each line of the metadata, each operator and the sums are there, in 80 columns of a pipe."""
-    done = here("inspect", exported / file)
+def test_facts(file: str, fmx_in_process: Callable[..., Completed], exported: Path) -> None:
+    """The metadata, each operator and the totals are printed, in 80 columns if piped."""
+    done = fmx_in_process("inspect", exported / file)
     assert done.returncode == 0
     assert not done.stderr
     lines = [line.rstrip() for line in done.stdout.splitlines()]
@@ -41,16 +41,17 @@ def test_every_fact_is_printed(file: str, here: Callable[..., Done], exported: P
     metadata, totals = inspection.metadata, inspection.graph.totals
     assert metadata is not None
     assert metadata.accuracy is not None
+    accuracy = metadata.accuracy
     for fact in (
         f"{metadata.precision}, {inspection.size_bytes:,} bytes",
-        "whole: the file is as it was exported",
+        "checksum matches: the file is as it was exported",
         f"input {metadata.input.dtype} 1x28x28x1",
         "0.00392157 * pixel",
         "gray 28x28",
         "probabilities of 10 classes",
         ", ".join(metadata.labels),
-        f"{metadata.accuracy.file:.2%} on {metadata.accuracy.size:,} images of {metadata.accuracy.data}",
-        f"Keras {metadata.accuracy.keras:.2%}",
+        f"{accuracy.file:.2%} on {accuracy.size:,} images of {accuracy.data}",
+        f"Keras {accuracy.keras:.2%}",
         "recipe baseline, seed 0",
         f"all {totals.operators} operators {parameters} {products} {totals.weight_bytes:,}",
     ):
@@ -64,38 +65,38 @@ def test_every_fact_is_printed(file: str, here: Callable[..., Done], exported: P
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("baseline.int8.tflite", "no float operator left"),
-        ("baseline.int8.onnx", "float operators left: Softmax (44)"),
+        ("baseline.int8.tflite", "no float operators"),
+        ("baseline.int8.onnx", "float operators: Softmax (44)"),
         ("baseline.float32.onnx", None),
     ],
 )
-def test_what_is_left_in_float(
-    file: str, said: str | None, here: Callable[..., Done], exported: Path
+def test_float_operators(
+    file: str, said: str | None, fmx_in_process: Callable[..., Completed], exported: Path
 ) -> None:
-    """Quantized files end with what is float in them; of float files there is nothing to say."""
-    done = here("inspect", exported / file)
+    """Of quantized files, and of those only, the last line names the float operators."""
+    done = fmx_in_process("inspect", exported / file)
     assert ("float operator" in done.stdout) == (said is not None)
     if said:
         assert done.stdout.splitlines()[-1] == said
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_as_json(file: str, here: Callable[..., Done], exported: Path) -> None:
-    """``--json`` is the whole inspection as one document."""
-    done = here("inspect", "--json", exported / file)
+def test_json(file: str, fmx_in_process: Callable[..., Completed], exported: Path) -> None:
+    """``--json`` prints the whole inspection as one document."""
+    done = fmx_in_process("inspect", "--json", exported / file)
     assert done.returncode == 0
     assert json_codec.decode(Inspection, json.loads(done.stdout)) == inspect_file(exported / file)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["tables", "json"])
-def test_another_checksum(
-    options: list[str], here: Callable[..., Done], exported: Path, tmp_path: Path
+def test_damaged_file(
+    options: list[str], fmx_in_process: Callable[..., Completed], exported: Path, tmp_path: Path
 ) -> None:
-    """A changed weight ends with exit code 3 and one line, after all the rest was printed."""
+    """A file with a changed weight is printed, then one line on stderr and exit code 3 follow."""
     content = bytearray((exported / "baseline.int8.tflite").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "mine.tflite").write_bytes(content)
-    done = here("inspect", "mine.tflite", *options)
+    done = fmx_in_process("inspect", "mine.tflite", *options)
     assert done.returncode == 3
     assert "FULLY_CONNECTED" in done.stdout
     assert "T-shirt/top" in done.stdout
@@ -105,17 +106,19 @@ def test_another_checksum(
     )
 
 
-def test_without_a_metadata(here: Callable[..., Done], exported: Path, tmp_path: Path) -> None:
-    """A file of another tool shows its graph, says that it has no metadata, and is no failure."""
+def test_no_metadata(
+    fmx_in_process: Callable[..., Completed], exported: Path, tmp_path: Path
+) -> None:
+    """For another tool's file the graph is printed, and that it has no metadata; no error."""
     whole = (exported / "baseline.int8.tflite").read_bytes()
     metadata = inspect_file(exported / "baseline.int8.tflite").metadata
     assert metadata is not None
     (tmp_path / "mine.tflite").write_bytes(whole[: metadata.model_bytes])
-    done = here("inspect", "mine.tflite")
+    done = fmx_in_process("inspect", "mine.tflite")
     assert done.returncode == 0
     assert "no model metadata" in done.stdout
     assert "FULLY_CONNECTED" in done.stdout
-    assert done.stdout.endswith("no float operator left\n")
+    assert done.stdout.endswith("no float operators\n")
 
 
 @pytest.mark.parametrize(
@@ -126,20 +129,20 @@ def test_without_a_metadata(here: Callable[..., Done], exported: Path, tmp_path:
         (b"\x08\x08\x12", "'it': is damaged, its graph cannot be read"),
     ],
 )
-def test_what_cannot_be_inspected(
-    content: bytes | None, message: str, here: Callable[..., Done], tmp_path: Path
+def test_unreadable_files(
+    content: bytes | None, message: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
-    """What is no model, or a damaged one, is one line and exit code 3."""
+    """For a file that is not a model, or a damaged one, there is one line and exit code 3."""
     if content is not None:
         (tmp_path / "it").write_bytes(content)
-    done = here("inspect", "it")
+    done = fmx_in_process("inspect", "it")
     assert done.returncode == 3
     assert not done.stdout
     assert done.stderr.startswith(f"fmx: {message}")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_it_starts_fast(exported: Path) -> None:
+def test_imports_nothing_heavy(exported: Path) -> None:
     """The command imports neither TensorFlow nor Keras nor an interpreter."""
     code = (
         "import sys\n"

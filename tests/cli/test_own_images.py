@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
 COLOURS = {"cherry": (190, 30, 40), "lime": (60, 180, 50), "plum": (90, 40, 130)}
 
@@ -33,7 +33,7 @@ def draw(folder: Path, count: int = 40) -> None:
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.{suffix}")
 
 
-def test_from_a_folder_to_an_answer(fmx: Callable[..., Done], tmp_path: Path) -> None:
+def test_from_a_folder_to_an_answer(fmx: Callable[..., Completed], tmp_path: Path) -> None:
     """Train, export, bench and fmx-run need no option that says what the images are."""
     draw(tmp_path / "fruit/train")
     (tmp_path / "fruit/train/lime/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
@@ -62,7 +62,9 @@ def test_from_a_folder_to_an_answer(fmx: Callable[..., Done], tmp_path: Path) ->
         assert classifier.classify(image)[0].label == name
 
 
-def test_a_stopped_run_goes_on_without_the_images(fmx: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_without_the_images(
+    fmx: Callable[..., Completed], tmp_path: Path
+) -> None:
     """What is needed lies in the run's folder; what it was begun with need not be said again."""
     draw(tmp_path / "fruit", 20)
     words = ["train", "--data", "fruit", "--image-size", 16, "--epochs", 2, "-o", "mine"]
@@ -75,7 +77,7 @@ def test_a_stopped_run_goes_on_without_the_images(fmx: Callable[..., Done], tmp_
     assert refused.returncode == 1
 
 
-def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Done], tmp_path: Path) -> None:
+def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Completed], tmp_path: Path) -> None:
     """A network of keras.applications learns the images, and exports."""
     draw(tmp_path / "fruit", 20)
     body = keras.applications.MobileNet(include_top=False, input_shape=(32, 32, 3), weights=None)
@@ -111,7 +113,7 @@ def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Done], tmp_path:
     ],
 )
 def test_what_does_not_work(
-    words: list[str], message: str, here: Callable[..., Done], tmp_path: Path
+    words: list[str], message: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
     """One clear line each, and no run folder."""
     draw(tmp_path / "fruit", 6)
@@ -123,7 +125,7 @@ def test_what_does_not_work(
         for index in range(4):
             colour = (index, ord(name), 0)
             Image.new("RGB", (1, 1), colour).save(tmp_path / f"dots/{name}/{index}.png")
-    done = here("train", *words)
+    done = fmx_in_process("train", *words)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"fmx: {message}"), done.stderr

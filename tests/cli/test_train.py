@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fmx_training.run_folder import Run
 
-    Done = subprocess.CompletedProcess[str]
+    Completed = subprocess.CompletedProcess[str]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -35,7 +35,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def complains(done: Done, message: str) -> None:
+def assert_error(done: Completed, message: str) -> None:
     """The command failed with this one line and nothing else."""
     assert done.returncode == 1
     assert not done.stdout
@@ -43,16 +43,16 @@ def complains(done: Done, message: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_training(trained: tuple[Path, Done], run_folder: Path) -> None:
+def test_a_training(trained: tuple[Path, Completed], run_folder: Path) -> None:
     """One epoch on all the images writes all artefacts into runs/, with its date in the name."""
     assert trained[1].returncode == 0
     assert run_folder.name.startswith("baseline-20")
     assert sorted(path.name for path in run_folder.iterdir()) == [
         "checkpoint",
-        "confused.txt",
-        "confusion.png",
-        "curves.png",
+        "confused_pairs.txt",
+        "confusion_matrix.png",
         "history.json",
+        "learning_curves.png",
         "metrics.json",
         "model.keras",
         "run.json",
@@ -60,13 +60,13 @@ def test_a_training(trained: tuple[Path, Done], run_folder: Path) -> None:
     assert runs.open_run(run_folder).finished
     model = keras.models.load_model(run_folder / "model.keras", compile=False)
     assert model.input_shape == (None, 28, 28, 1)
-    for name in ("confusion.png", "curves.png"):
+    for name in ("confusion_matrix.png", "learning_curves.png"):
         with Image.open(run_folder / name) as image:
             image.verify()
     assert len(json.loads((run_folder / "history.json").read_text("utf-8"))["epochs"]) == 1
 
 
-def test_results_are_on_stdout(trained: tuple[Path, Done], run_folder: Path) -> None:
+def test_results_are_on_stdout(trained: tuple[Path, Completed], run_folder: Path) -> None:
     """Accuracy and loss, as in metrics.json, the worst mistakes, and the folder, on stdout."""
     metrics = json.loads((run_folder / "metrics.json").read_text("utf-8"))
     *first, last = trained[1].stdout.splitlines()
@@ -75,13 +75,13 @@ def test_results_are_on_stdout(trained: tuple[Path, Done], run_folder: Path) -> 
         f"loss {metrics[part]['loss']:.4f} on {size} images"
         for part, size in (("validation", "5,000"), ("test", "10,000"))
     ]
-    confused = [f"  {words}" for words in metrics["confused"]]
+    confused = [f"  {words}" for words in metrics["confused_pairs"]]
     assert first == [*expected, "most confused test images:", *confused]
     assert last.startswith(f"{run_folder.relative_to(trained[0])} holds ")
     assert metrics["test"]["accuracy"] > 0.8
 
 
-def test_progress_is_on_stderr(trained: tuple[Path, Done]) -> None:
+def test_progress_is_on_stderr(trained: tuple[Path, Completed]) -> None:
     """What is trained and a line for each epoch, and no chatter of the libraries, on stderr."""
     first, second = trained[1].stderr.splitlines()
     assert first.startswith("training baseline, 1 epochs, seed 0, on 55,000 images of fashion-")
@@ -89,7 +89,7 @@ def test_progress_is_on_stderr(trained: tuple[Path, Done]) -> None:
 
 
 def test_ctrl_c_and_resume(
-    fmx_path: Path, fmx: Callable[..., Done], environment: dict[str, str], tmp_path: Path
+    fmx_path: Path, fmx: Callable[..., Completed], environment: dict[str, str], tmp_path: Path
 ) -> None:
     """Ctrl-C in an epoch says how to go on and nothing else; --resume then trains to the end."""
     terminal, end = pty.openpty()
@@ -103,7 +103,7 @@ def test_ctrl_c_and_resume(
         sent = False
         while piece := _read(terminal):
             said += piece
-            if not sent and said.count(b"\repoch 2/2") > 2:
+            if not sent and said.count(b"epoch 2/2") > 2:
                 process.send_signal(signal.SIGINT)
                 sent = True
     os.close(terminal)
@@ -129,38 +129,44 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def test_an_unknown_recipe(here: Callable[..., Done], tmp_path: Path) -> None:
+def test_an_unknown_recipe(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
     """The recipe and what there is instead are named, and no folder is made."""
-    complains(here("train", "--recipe", "nonesuch"), "no recipe 'nonesuch'; choose baseline")
+    assert_error(
+        fmx_in_process("train", "--recipe", "nonesuch"), "no recipe 'nonesuch'; choose baseline"
+    )
     assert not list(tmp_path.iterdir())
 
 
 def test_without_data(
-    here: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fmx_in_process: Callable[..., Completed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Data that are not where they should be are said before a run folder is made."""
-    complains(here("train", "--data-dir", "gone"), "'gone' (--data-dir) does not exist")
+    assert_error(
+        fmx_in_process("train", "--data-dir", "gone"), "'gone' (--data-dir) does not exist"
+    )
     monkeypatch.setenv("FMX_DATA_DIR", "/nowhere")
-    complains(here("train"), "'/nowhere' (FMX_DATA_DIR) does not exist")
+    assert_error(fmx_in_process("train"), "'/nowhere' (FMX_DATA_DIR) does not exist")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("output", ["file", "file/run"])
 def test_an_output_that_cannot_be_a_folder(
-    output: str, here: Callable[..., Done], tmp_path: Path
+    output: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
     """A regular file where the run folder or its parent must be is said, and stays."""
     (tmp_path / "file").write_text("mine", "utf-8")
-    complains(here("train", "-o", output), f"cannot write to '{output}': ")
+    assert_error(fmx_in_process("train", "-o", output), f"cannot write to '{output}': ")
     assert contents(tmp_path) == {"file": b"mine"}
 
 
 def test_a_folder_with_a_finished_run(
-    here: Callable[..., Done], run_folder: Path, tmp_path: Path
+    fmx_in_process: Callable[..., Completed], run_folder: Path, tmp_path: Path
 ) -> None:
     """A finished run is not overwritten."""
     shutil.copytree(run_folder, tmp_path / "done")
-    complains(here("train", "--epochs", 1, "-o", "done"), "'done' holds a finished run")
+    assert_error(
+        fmx_in_process("train", "--epochs", 1, "-o", "done"), "'done' holds a finished run"
+    )
     assert contents(tmp_path / "done") == contents(run_folder)
 
 
@@ -175,20 +181,23 @@ def test_a_folder_with_a_finished_run(
     ],
 )
 def test_nothing_to_resume(
-    words: list[str], message: str, here: Callable[..., Done], tmp_path: Path
+    words: list[str], message: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
     """--resume without a run that was begun says where it looked."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged/run.json").write_text("{", "utf-8")
     (tmp_path / "file").write_text("mine", "utf-8")
-    complains(here("train", "--resume", *words), message)
+    assert_error(fmx_in_process("train", "--resume", *words), message)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--epochs", "5"], "--epochs 3, which --resume cannot change; start a new run for --epochs 5"),
+        (
+            ["--epochs", "5"],
+            "--epochs 3, which --resume cannot change; start a new run for --epochs 5",
+        ),
         (["--seed", "1"], "--seed 0, "),
         (["--recipe", "other"], "--recipe baseline, "),
     ],
@@ -196,21 +205,23 @@ def test_nothing_to_resume(
 def test_resume_changes_nothing(
     words: list[str],
     message: str,
-    here: Callable[..., Done],
+    fmx_in_process: Callable[..., Completed],
     begin: Callable[..., Run],
     tmp_path: Path,
 ) -> None:
     """Other epochs, seed or recipe than the run was begun with are refused, not passed over."""
     begin(tmp_path / "runs/mine")
-    complains(here("train", "--resume", *words), f"'runs/mine' was started with {message}")
+    assert_error(
+        fmx_in_process("train", "--resume", *words), f"'runs/mine' was started with {message}"
+    )
 
 
 def test_resume_with_other_data(
-    here: Callable[..., Done], begin: Callable[..., Run], tmp_path: Path
+    fmx_in_process: Callable[..., Completed], begin: Callable[..., Run], tmp_path: Path
 ) -> None:
     """A run that was begun with other images is not gone on with; the options may be repeated."""
     begin(tmp_path / "runs/mine")
-    done = here("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
+    done = fmx_in_process("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         "fmx: 'runs/mine' was started with other training data than "
@@ -218,8 +229,8 @@ def test_resume_with_other_data(
 
 
 def test_a_finished_run_is_not_resumed_by_chance(
-    here: Callable[..., Done], run_folder: Path, tmp_path: Path
+    fmx_in_process: Callable[..., Completed], run_folder: Path, tmp_path: Path
 ) -> None:
     """--resume alone looks for unfinished runs only."""
     shutil.copytree(run_folder, tmp_path / "runs/done")
-    complains(here("train", "--resume"), "no unfinished training run in 'runs'")
+    assert_error(fmx_in_process("train", "--resume"), "no unfinished training run in 'runs'")

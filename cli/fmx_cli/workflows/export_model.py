@@ -11,6 +11,7 @@ from fmx_cli.output.terminal import note, steps
 from fmx_cli.speed import against_float
 from fmx_export.pipeline.formats import FLOAT32, INT8, Format
 from fmx_runtime.errors import DataError
+from fmx_runtime.labeled_images import read_splits
 from fmx_runtime.support.atomic import make_folder
 from fmx_runtime.support.stderr_filter import filter_native_stderr
 from fmx_training import run_folder
@@ -19,14 +20,19 @@ from fmx_training.data.training_data import reload_training_data
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fmx_cli.external_model import External
     from fmx_export.common.calibration import CalibrationSet
     from fmx_export.pipeline.manifest import Manifest
     from fmx_export.source.reference import ValidationImages
     from fmx_export.source.source_model import SourceModel
     from fmx_training.run_folder import Run
 
-__all__ = ["ExportOptions", "export_external_model", "export_model", "export_run"]
+__all__ = [
+    "ExportOptions",
+    "ExternalModelOptions",
+    "export_external_model",
+    "export_model",
+    "export_run",
+]
 
 _SEED = 0
 _CALIBRATION_SIZE = 500
@@ -55,8 +61,39 @@ class ExportOptions:
     output: Path | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExternalModelOptions:
+    """What the user states about a Keras model that is not from a training run.
+
+    Attributes:
+        labels: text file with the names of its classes.
+        calibration: folder or ``.npz`` file of images, see `fmx_runtime.labeled_images`.
+        input_range: the values that pixels had in the training; ``auto`` to find it out.
+        allow_code: whether code in the model file may run.
+    """
+
+    labels: Path | None
+    calibration: Path | None
+    input_range: Literal["auto", "0..1", "-1..1", "0..255"]
+    allow_code: bool
+
+    def given(self) -> list[str]:
+        """Return the options that are not at their default."""
+        used = {
+            "--labels": self.labels is not None,
+            "--calibration": self.calibration is not None,
+            "--input-range": self.input_range != "auto",
+            "--allow-code": self.allow_code,
+        }
+        return [option for option, is_used in used.items() if is_used]
+
+
 def export_model(
-    path: Path | None, options: ExportOptions, *, data_dir: Path | None, external: External
+    path: Path | None,
+    options: ExportOptions,
+    *,
+    data_dir: Path | None,
+    external: ExternalModelOptions,
 ) -> None:
     """Export a training run, or any Keras image classifier from a file.
 
@@ -119,7 +156,9 @@ def export_run(path: Path | None, options: ExportOptions, *, data_dir: Path | No
     print_results(manifest, folder, speeds)
 
 
-def export_external_model(path: Path, options: ExportOptions, *, external: External) -> None:
+def export_external_model(
+    path: Path, options: ExportOptions, *, external: ExternalModelOptions
+) -> None:
     """Export a Keras model file, calibrated on some of the user's images, verified on the rest."""
     calibrated = [each for each in options.formats if each.needs_calibration]
     if calibrated and external.calibration is None:
@@ -128,16 +167,27 @@ def export_external_model(path: Path, options: ExportOptions, *, external: Exter
             "that the network will see"
         )
     note(f"exporting {path}")
+    images = None
+    if external.calibration is not None:
+        images = read_splits(external.calibration, report=note)
     with filter_native_stderr():
-        from fmx_cli.external_model import prepare
-        from fmx_export.common.calibration import CalibrationSet
+        from fmx_export.pipeline.external_model import read_external_model
 
-        source, sample, validation = prepare(
-            path, external, options.calibration_size or _CALIBRATION_SIZE, _SEED
+        model = read_external_model(
+            path,
+            images,
+            images_name=external.calibration.resolve().name if external.calibration else "",
+            labels=external.labels,
+            input_range=None if external.input_range == "auto" else external.input_range,
+            allow_code=external.allow_code,
+            calibration_size=options.calibration_size or _CALIBRATION_SIZE,
+            seed=_SEED,
+            report=note,
         )
         folder = make_folder(options.output or EXPORTS / path.stem)
-        calibration = CalibrationSet(sample.images, sample.name, _SEED)
-        manifest, speeds = _write(source, calibration, validation, options, folder)
+        manifest, speeds = _write(
+            model.source, model.calibration, model.validation, options, folder
+        )
     print_results(manifest, folder, speeds)
 
 

@@ -1,0 +1,70 @@
+"""``fmx bench``: measure model files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmx_cli.parsing.options import DataDir
+
+__all__ = ["bench"]
+
+
+def bench(
+    models: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="MODEL",
+            help="Model files or export folders. Default: the newest folder in exports/.",
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|DIR",
+            help="Labeled images: an .npz file with images and labels, or a folder with one "
+            "folder per class. Default: the test images of the training run.",
+        ),
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ssh://[USER@]HOST[:PORT]",
+            help="Also measure on this device, over SSH; may be repeated.",
+        ),
+    ] = None,
+    reference_tools: Annotated[
+        bool,
+        typer.Option(
+            "--reference-tools",
+            help="Also measure with litert-benchmark, ONNX Runtime and MLPerf LoadGen.",
+        ),
+    ] = False,
+    repeats: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Number of repeats; the models alternate."),
+    ] = 20,
+    iterations: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Number of single-image calls per repeat.")
+    ] = 500,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Complete an interrupted benchmark.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Folder. Default: reports/NAME."),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Measure accuracy, latency, throughput and memory of models."""
+    from fmx_cli.bench import Wanted, bench_files
+
+    wanted = Wanted(
+        images=images,
+        devices=tuple(device or ()),
+        peers=reference_tools,
+        rounds=repeats,
+        calls=iterations,
+        resume=resume,
+    )
+    bench_files(models or [], output, data_dir, wanted)

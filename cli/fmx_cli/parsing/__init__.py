@@ -1,0 +1,1 @@
+"""How the command line is parsed and how its help looks."""
