@@ -1,4 +1,4 @@
-"""What the documents tell people to type is what the commands take."""
+"""The commands and links in the documents work."""
 
 from __future__ import annotations
 
@@ -14,21 +14,15 @@ from fmx_cli.app import app
 from fmx_runtime.command.main import _options
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = (
-    "README.md",
-    "CONTRIBUTING.md",
-    "runtime/README.md",
-    "docs/export.md",
-    "docs/raspberry-pi.md",
-    "docs/arm.md",
-    "docs/ci-gate.md",
-    "docs/training.md",
-    "docs/models/edge.md",
+DOCUMENTS = sorted(
+    str(path.relative_to(ROOT))
+    for pattern in ("*.md", "runtime/*.md", "docs/**/*.md")
+    for path in ROOT.glob(pattern)
 )
 
 
 def commands(program: str) -> list[tuple[str, list[str]]]:
-    """Every line in a code block of a document that starts with ``program``, as its words."""
+    """Return the arguments of each command line of a program in the documents' code blocks."""
     found = []
     for document in DOCUMENTS:
         text = (ROOT / document).read_text("utf-8")
@@ -40,31 +34,32 @@ def commands(program: str) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(("document", "words"), commands("fmx"))
-def test_fmx_takes_what_is_written(document: str, words: list[str]) -> None:
-    """Each fmx command in a document is parsed by fmx: the sub-command and its options exist."""
+def test_fmx_commands(document: str, words: list[str]) -> None:
+    """``fmx`` accepts each of its command lines in a document: sub-command, options, arguments."""
     group = typer.main.get_command(app)
-    name, *rest = words
+    length = 2 if " ".join(words[:2]) in group.commands else 1  # type: ignore[attr-defined]
+    name, rest = " ".join(words[:length]), words[length:]
     assert name in group.commands, document  # type: ignore[attr-defined]
     group.commands[name].make_context(name, rest)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("document", "words"), commands("fmx-run"))
-def test_fmx_run_takes_what_is_written(document: str, words: list[str]) -> None:
-    """Each fmx-run command in a document is parsed by fmx-run."""
+def test_fmx_run_commands(document: str, words: list[str]) -> None:
+    """``fmx-run`` accepts each of its command lines in a document."""
     assert _options(words), document
 
 
 @pytest.mark.parametrize(("document", "words"), commands("make"))
-def test_make_has_what_is_written(document: str, words: list[str]) -> None:
-    """Each make command in a document names a target."""
+def test_make_commands(document: str, words: list[str]) -> None:
+    """Each make command in a document names an existing target."""
     plan = subprocess.run(
         ["make", "--dry-run", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert plan.returncode == 0, f"{document}: {plan.stderr}"
 
 
-def test_the_readme_shows_the_commands_people_use() -> None:
-    """The two make commands and the four commands are in the README."""
+def test_readme_shows_the_main_commands() -> None:
+    """The README shows two make commands, three of fmx, and fmx-run."""
     shown = {(program, *words[:1]) for program in ("make", "fmx") for d, words in commands(program)
              if d == "README.md"}  # fmt: skip
     assert {("make", "demo"), ("make", "test"), ("fmx", "train"), ("fmx", "export"),
@@ -72,8 +67,8 @@ def test_the_readme_shows_the_commands_people_use() -> None:
     assert any(document == "README.md" for document, _ in commands("fmx-run"))
 
 
-def test_links_lead_somewhere() -> None:
-    """Every relative link in a document is a file of the repository."""
+def test_links() -> None:
+    """Each relative link in a document leads to a file of the repository."""
     for document in DOCUMENTS:
         text = (ROOT / document).read_text("utf-8")
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
