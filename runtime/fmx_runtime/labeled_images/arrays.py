@@ -70,16 +70,16 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
 
 def _checked_images(path: Path, images: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the images as an array of four axes."""
-    if images.ndim == 3:  # noqa: PLR2004
-        images = images[..., np.newaxis]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in _CHANNELS:  # noqa: PLR2004
+    four_axes = images[..., np.newaxis] if images.ndim == 3 else images  # noqa: PLR2004
+    is_valid = four_axes.ndim == 4 and four_axes.shape[3] in _CHANNELS  # noqa: PLR2004
+    if images.dtype != np.uint8 or not is_valid:
         raise DataError(
             f"'{path}': images must be uint8 (n, height, width) or (n, height, width, 1 or 3), "
             f"values 0 to 255. Received: {images.dtype} {images.shape}"
         )
     if not images.size:
         raise DataError(f"'{path}' has no images. Received: {images.dtype} {images.shape}")
-    return images
+    return four_axes
 
 
 def _checked_labels(
