@@ -30,7 +30,7 @@ def test_metrics_are_those_of_the_saved_model(finished: Run, few: Splits) -> Non
             stated["accuracy"], accuracy, atol=1e-6
         )
         assert np.isclose(stated["loss"], loss, rtol=1e-5)
-        assert stated["size"] == len(split) == np.sum(stated["confusion"])
+        assert stated["size"] == len(split) == np.sum(stated["confusion_matrix"])
 
 
 def test_it_learns(finished: Run) -> None:
@@ -43,15 +43,15 @@ def test_it_learns(finished: Run) -> None:
 
 def test_images_are_images(finished: Run) -> None:
     """The curves and the confusion matrix are PNG files of a readable size."""
-    for name in ("curves.png", "confusion.png"):
+    for name in ("learning_curves.png", "confusion_matrix.png"):
         with Image.open(finished.folder / name) as image:
             assert image.format == "PNG"
             assert min(image.size) > 400
 
 
 def test_confused_pairs_are_in_words(finished: Run) -> None:
-    """confused.txt holds a sentence for each of the most frequent mistakes, as in metrics.json."""
-    lines = (finished.folder / "confused.txt").read_text("utf-8").splitlines()
-    assert lines == json.loads(finished.metrics_path.read_text("utf-8"))["confused"]
+    """confused_pairs.txt holds a sentence for each of the most frequent mistakes, as in metrics.json."""
+    lines = (finished.folder / "confused_pairs.txt").read_text("utf-8").splitlines()
+    assert lines == json.loads(finished.metrics_path.read_text("utf-8"))["confused_pairs"]
     assert len(lines) == 5
-    assert all(" is taken for " in line for line in lines)
+    assert all(" predicted as " in line for line in lines)

@@ -1,1 +1,1 @@
-"""Images -> a trained Keras model."""
+"""Train an image classifier with Keras."""

@@ -92,7 +92,7 @@ class TrainOptions:
         if not self.backbone:
             return spec
         backbones.check(self.backbone, size, self.backbone_weights)
-        scale, offset = backbones.FAMILIES[self.backbone]
+        scale, offset = backbones.BACKBONES[self.backbone]
         return replace(spec, scale=scale, offset=offset)
 
     @property
@@ -155,4 +155,4 @@ class TrainOptions:
     def _default_recipe(self) -> str:
         if self.backbone:
             return "finetune"
-        return "photo" if self.data else recipes.DEFAULT
+        return "photo" if self.data else recipes.DEFAULT_RECIPE

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides how a network is trained, besides the data and the seed."""
+"""Training recipes: all hyper-parameters of a training, except the data and the seed."""
 
 from __future__ import annotations
 
@@ -8,39 +8,36 @@ from typing import Literal
 from fmx_runtime.errors import DataError
 from fmx_training.data.augmentation import Augmentation
 
-__all__ = ["DEFAULT", "RECIPES", "Recipe", "get"]
+__all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe", "get"]
 
-_NONE = Augmentation()
+_NO_AUGMENTATION = Augmentation()
 _CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.25)
 _PHOTOS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25, mix=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Hyper-parameters of one way of training.
-
-    The learning rate falls from ``learning_rate`` to 0 along half a cosine; the loss is the
-    categorical cross-entropy.
+    """Hyper-parameters of a training. The loss is the categorical cross-entropy.
 
     Attributes:
-        name: what ``fmx train --recipe`` calls it.
-        network: key of `fmx_training.networks.architectures.NETWORKS`.
-        epochs: passes over the training images.
-        batch_size: images per step.
-        learning_rate: the highest.
+        name: name of the recipe, as in ``fmx train --recipe NAME``.
+        network: key of `fmx_training.networks.architectures.NETWORKS`, or ``backbone``.
+        epochs: number of passes over the training images.
+        batch_size: number of images per step.
+        learning_rate: the highest learning rate, see `fmx_training.loop.learning_rate`.
         optimizer: "adam", or "muon" with a momentum of 0.9, see `fmx_training.loop.muon`.
-        warmup: fraction of the steps in which the learning rate rises from 0 to its highest.
-        weight_decay: what kernels lose per step, as a fraction, times the learning rate; with muon
-            those of dense layers only, since convolutions' keep their norm.
-        label_smoothing: what a target gives away to all classes alike.
-        augmentation: how the images change from epoch to epoch.
-        views: where a run has teachers, the images change after so many epochs as they did
-            before, so that teachers need to answer for so many changes only; 0 for never.
-        teacher_weight: what the teachers' answers count in a target, where a run has teachers; the
-            label counts the rest.
-        int8_epochs: epochs after those, in which a plain network learns to answer in int8 as it
-            does in float, see `fmx_training.loop.quantization_aware`.
-        scale: the network sees ``pixel * scale + offset``.
+        warmup_ratio: fraction of the steps during which the learning rate rises from 0, 0..1.
+        weight_decay: decoupled weight decay of the kernels, multiplied by the learning rate. With
+            muon it applies to dense layers only, because kernels of convolutions keep their norm.
+        label_smoothing: part of each target that is spread evenly over all classes, 0..1.
+        augmentation: the random changes of the training images.
+        views: with teachers, the number of different augmentations of the training set, which
+            then repeat, so that each teacher predicts once for each; 0 for a new one every epoch.
+        distillation_weight: with teachers, the weight of their soft targets in the targets, 0..1;
+            the labels have the rest.
+        quantization_aware_epochs: number of epochs of quantization-aware fine-tuning after the
+            training, for plain networks only, see `fmx_training.loop.quantization_aware`.
+        scale: the input of the network is ``pixel * scale + offset``.
         offset: likewise.
     """
 
@@ -50,19 +47,19 @@ class Recipe:
     batch_size: int
     learning_rate: float
     optimizer: Literal["adam", "muon"] = "adam"
-    warmup: float = 0.0
+    warmup_ratio: float = 0.0
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
-    augmentation: Augmentation = _NONE
+    augmentation: Augmentation = _NO_AUGMENTATION
     views: int = 0
-    teacher_weight: float = 0.0
-    int8_epochs: int = 0
+    distillation_weight: float = 0.0
+    quantization_aware_epochs: int = 0
     scale: float = 1 / 255
     offset: float = 0.0
 
 
-DEFAULT = "edge"
-"""The recipe of those who name none."""
+DEFAULT_RECIPE = "edge"
+"""The recipe for Fashion-MNIST if none is named."""
 
 _EDGE = Recipe(
     name="edge",
@@ -71,18 +68,18 @@ _EDGE = Recipe(
     batch_size=128,
     learning_rate=0.1,
     optimizer="muon",
-    warmup=0.1,
+    warmup_ratio=0.1,
     weight_decay=1e-3,
     augmentation=_CLOTHES,
     views=12,
-    teacher_weight=0.9,
+    distillation_weight=0.9,
 )
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(name="baseline", network="baseline", epochs=15, batch_size=64, learning_rate=1e-3),
-        replace(_EDGE, name="nano", network="nano", epochs=30, int8_epochs=1),
+        replace(_EDGE, name="nano", network="nano", epochs=30, quantization_aware_epochs=1),
         _EDGE,
         replace(_EDGE, name="max", network="max", epochs=24),
         Recipe(
@@ -92,7 +89,7 @@ RECIPES = {
             batch_size=64,
             learning_rate=0.1,
             optimizer="muon",
-            warmup=0.1,
+            warmup_ratio=0.1,
             weight_decay=1e-3,
             label_smoothing=0.1,
             augmentation=_PHOTOS,
@@ -103,7 +100,7 @@ RECIPES = {
             epochs=30,
             batch_size=32,
             learning_rate=5e-4,
-            warmup=0.1,
+            warmup_ratio=0.1,
             label_smoothing=0.1,
             augmentation=_PHOTOS,
         ),
@@ -112,10 +109,10 @@ RECIPES = {
 
 
 def get(name: str) -> Recipe:
-    """The recipe of that name.
+    """Return the recipe with this name.
 
     Raises:
-        DataError: there is none.
+        DataError: there is no such recipe.
     """
     if name not in RECIPES:
         raise DataError(f"no recipe '{name}'; choose {' or '.join(sorted(RECIPES))}")

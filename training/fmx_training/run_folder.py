@@ -9,7 +9,7 @@
     history.json    figures of each epoch
     metrics.json    accuracy, loss and confusion matrix on the validation and test images; written
                     last
-    curves.png      confusion.png      confused.txt
+    learning_curves.png    confusion_matrix.png    confused_pairs.txt
 """
 
 from __future__ import annotations

@@ -11,9 +11,12 @@ from fmx_runtime.support import json_codec
 from fmx_runtime.support.atomic import replacing, write
 from fmx_training import run_folder
 from fmx_training.data import training_data
-from fmx_training.loop import checkpoint, distillation, plots
-from fmx_training.loop.evaluate import Evaluation, confused_pairs, evaluate, in_words
+from fmx_training.loop import checkpoint, distillation
+from fmx_training.loop.evaluate import Evaluation, confused_pairs, evaluate
 from fmx_training.loop.fit import fit
+from fmx_training.loop.plots.confusion_matrix import plot_confusion_matrix
+from fmx_training.loop.plots.learning_curves import plot_learning_curves
+from fmx_training.loop.plots.png import save_png
 from fmx_training.networks.fuse_batch_norm import fuse_batch_norm
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Dataset
     from fmx_training.data.examples import Examples
     from fmx_training.data.training_data import TrainingData
-    from fmx_training.loop.checkpoint import Epoch
+    from fmx_training.loop.checkpoint import EpochMetrics
     from fmx_training.loop.distillation import Teacher
     from fmx_training.options import TrainOptions
     from fmx_training.run_folder import Run
@@ -55,20 +58,20 @@ class Metrics:
         epochs: number of epochs that it was trained for.
         validation: figures on the validation images.
         test: figures on the test images.
-        confused: the most frequent confusions of test images, one sentence each.
+        confused_pairs: the most frequent confusions of test images, one sentence each.
     """
 
     epochs: int
     validation: Evaluation
     test: Evaluation
-    confused: tuple[str, ...]
+    confused_pairs: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class _History:
     """The contents of history.json."""
 
-    epochs: tuple[Epoch, ...]
+    epochs: tuple[EpochMetrics, ...]
 
 
 def start_run(
@@ -109,7 +112,7 @@ def start_run(
             options.data_dir, options.photos, spec, watch=watch, report=report
         )
     for teacher in teachers:
-        distillation.check_fits(teacher, spec.shape, data.splits.train.class_names)
+        distillation.check_compatible(teacher, spec.shape, data.splits.train.class_names)
     info = run_folder.describe_run(
         recipe,
         data.splits.train,
@@ -227,12 +230,13 @@ def train(
         epochs=len(history),
         validation=evaluate(model, spec, validation),
         test=tested,
-        confused=tuple(in_words(pair) for pair in confused_pairs(tested, labels)),
+        confused_pairs=tuple(str(pair) for pair in confused_pairs(tested, labels)),
     )
     write(run.history_path, json_codec.encode(_History(history), indent=2) + "\n")
-    plots.save(plots.curves_figure(history), run.folder / "curves.png")
-    plots.save(plots.confusion_figure(tested, labels), run.folder / "confusion.png")
-    write(run.folder / "confused.txt", "".join(f"{line}\n" for line in metrics.confused))
+    save_png(plot_learning_curves(history), run.folder / "learning_curves.png")
+    save_png(plot_confusion_matrix(tested, labels), run.folder / "confusion_matrix.png")
+    lines = "".join(f"{line}\n" for line in metrics.confused_pairs)
+    write(run.folder / "confused_pairs.txt", lines)
     write(run.metrics_path, json_codec.encode(metrics, indent=2) + "\n")
     return metrics
 
@@ -243,9 +247,9 @@ def _save_trained_model(run: Run, examples: Examples, report: Callable[[str], No
 
     from fmx_training.loop.quantization_aware import fine_tune
 
-    last = run.checkpoints / checkpoint.name(run.info.epochs)
+    last = run.checkpoints / checkpoint.file_name(run.info.epochs)
     model = fuse_batch_norm(keras.models.load_model(last, compile=False))
-    if run.info.recipe.int8_epochs:
+    if run.info.recipe.quantization_aware_epochs:
         fine_tune(model, run.info, examples, report=report)
     with replacing(run.model_path) as temporary:
         model.save(temporary)

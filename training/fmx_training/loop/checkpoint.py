@@ -1,4 +1,4 @@
-"""The state of a training after its last whole epoch, on disk at any moment in a usable form."""
+"""Save and load the state of a training after each epoch."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ from fmx_runtime.support.error_summary import error_summary
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Epoch", "State", "load", "name", "save"]
+__all__ = ["CheckpointState", "EpochMetrics", "file_name", "load", "save"]
 
 _STATE = "state.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """Figures of one epoch; losses are mean cross-entropies in nats, accuracies fractions."""
+class EpochMetrics:
+    """Figures of one epoch.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        learning_rate: learning rate at the end of the epoch.
+        loss: mean categorical cross-entropy on the training images, in nats.
+        accuracy: accuracy on the training images, 0..1.
+        val_loss: as ``loss``, on the validation images.
+        val_accuracy: as ``accuracy``, on the validation images.
+        seconds: duration of the epoch.
+    """
 
     epoch: int
-    """Counted from 1."""
     learning_rate: float
-    """At the epoch's end."""
     loss: float
     accuracy: float
     val_loss: float
@@ -35,41 +43,57 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class State:
-    """How far a training has come."""
+class CheckpointState:
+    """The contents of state.json.
+
+    Attributes:
+        checkpoint: file name of the Keras model with its optimizer.
+        history: the figures of all epochs so far.
+    """
 
     checkpoint: str
-    """File name of the Keras model with its optimizer."""
-    history: tuple[Epoch, ...]
+    history: tuple[EpochMetrics, ...]
 
 
-def name(epochs: int) -> str:
-    """File name of the checkpoint after so many epochs."""
+def file_name(epochs: int) -> str:
+    """Return the file name of the checkpoint after this number of epochs."""
     return f"epoch-{epochs:03d}.keras"
 
 
-def save(folder: Path, model: Any, history: tuple[Epoch, ...]) -> None:
-    """Keep the model and its history; the checkpoint before it goes when this one is safe.
+def save(folder: Path, model: Any, history: tuple[EpochMetrics, ...]) -> None:
+    """Save the model and its history, then delete the checkpoint before it.
 
-    state.json names the checkpoint and is replaced after that is whole: a crash in between leaves
-    the older pair.
+    A crash at any moment leaves a complete checkpoint: state.json names the checkpoint file, and is
+    replaced only after that file is complete.
+
+    Args:
+        folder: folder of checkpoints; created if needed.
+        model: Keras model with its optimizer.
+        history: the figures of all epochs so far.
 
     Raises:
-        OutputError: no space, or no permission; the older checkpoint is still there.
+        OutputError: no space or no permission; the previous checkpoint is still there.
     """
     make_folder(folder)
-    file = name(len(history))
+    file = file_name(len(history))
     with replacing(folder / file) as temporary:
         model.save(temporary)
-    write(folder / _STATE, json_codec.encode(State(file, history), indent=2) + "\n")
+    write(folder / _STATE, json_codec.encode(CheckpointState(file, history), indent=2) + "\n")
     for other in folder.glob("epoch-*.keras"):
         if other.name != file:
             with contextlib.suppress(OSError):
                 other.unlink()
 
 
-def load(folder: Path) -> tuple[Any, tuple[Epoch, ...]] | None:
-    """The model with its optimizer and the history so far, None before the first epoch's end.
+def load(folder: Path) -> tuple[Any, tuple[EpochMetrics, ...]] | None:
+    """Load the last checkpoint.
+
+    Args:
+        folder: folder of checkpoints.
+
+    Returns:
+        The Keras model with its optimizer, and the figures of all epochs so far; None before the
+        end of the first epoch.
 
     Raises:
         DataError: the checkpoint is damaged.
@@ -82,12 +106,12 @@ def load(folder: Path) -> tuple[Any, tuple[Epoch, ...]] | None:
     if not path.exists():
         return None
     try:
-        state = json_codec.decode(State, json_codec.parse(path.read_text("utf-8")))
+        state = json_codec.decode(CheckpointState, json_codec.parse(path.read_text("utf-8")))
         model = keras.models.load_model(folder / state.checkpoint, {"Muon": Muon})
     # damaged archives, settings and weights raise BadZipFile, KeyError, TypeError and others
     except Exception as error:
         raise DataError(
             f"the checkpoint in '{folder}' is damaged ({error_summary(error)}); "
-            "delete that folder to begin this run anew"
+            "delete that folder to start this run again"
         ) from error
     return model, state.history

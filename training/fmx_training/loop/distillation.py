@@ -1,8 +1,8 @@
-"""Trained networks that answer for the images another one learns from.
+"""Distillation: trained networks, the teachers, provide soft targets for another network.
 
-A teacher answers for the very image that the student is shown, changed as that is: "a good
-teacher is patient and consistent" (Beyer et al., arXiv:2106.05237). Its answers to one view of the
-data are kept in the user's cache, so that students of other seeds need not ask again.
+A teacher predicts on the very same augmented images that the student is trained on: "a good teacher
+is patient and consistent" (Beyer et al., arXiv:2106.05237). Its predictions for a view of the
+training set are cached in the user's cache folder, so that students with other seeds reuse them.
 """
 
 from __future__ import annotations
@@ -32,111 +32,119 @@ if TYPE_CHECKING:
     from fmx_training.data.examples import Examples
     from fmx_training.run_folder import Run
 
-__all__ = ["Teacher", "answers", "ask", "check_fits", "open_teacher"]
+__all__ = ["Teacher", "check_compatible", "open_teacher", "predict", "soft_targets"]
 
-_BATCH = 250
+_BATCH_SIZE = 250
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A finished run whose network teaches."""
+    """A finished run whose network is a teacher."""
 
     run: Run
     info: TeacherInfo
 
 
 def open_teacher(folder: Path) -> Teacher:
-    """A finished run as a teacher.
+    """Open a finished run as a teacher.
 
     Raises:
-        DataError: there is no run, or it is not finished.
+        DataError: the folder holds no run, or an unfinished one.
     """
     run = open_run(folder)
     if not run.finished:
         raise DataError(
-            f"'{folder}' (teacher) is no finished training run; go on with "
-            f"'fmx train --resume -o {folder}', or name another with --teacher"
+            f"'{folder}' (--teacher) is not a finished training run; complete it with "
+            f"'fmx train --resume -o {folder}', or give another --teacher"
         )
     sha256 = hashlib.sha256(run.model_path.read_bytes()).hexdigest()
     return Teacher(run, TeacherInfo(str(folder), sha256))
 
 
-def check_fits(teacher: Teacher, shape: tuple[int, int, int], labels: tuple[str, ...]) -> None:
-    """Refuse a teacher that cannot answer for the images to be learnt.
+def check_compatible(
+    teacher: Teacher, shape: tuple[int, int, int], labels: tuple[str, ...]
+) -> None:
+    """Check that a teacher has the input and the classes of the network to be trained.
 
     Args:
-        teacher: who is to answer.
-        shape: the images' ``(height, width, channels)``.
+        teacher: the teacher.
+        shape: ``(height, width, channels)`` of the training images.
         labels: their classes.
 
     Raises:
-        DataError: it knows other images or classes.
+        DataError: the shape or the classes differ.
     """
-    known = teacher.run.info
-    if known.input.shape != shape or known.labels != labels:
+    info = teacher.run.info
+    if info.input.shape != shape or info.labels != labels:
         raise DataError(
-            f"'{teacher.info.run}' (teacher) knows {len(known.labels)} classes of images "
-            f"{known.input.shape}, to be learnt are {len(labels)} of {shape}; teachers have to "
-            "be trained on the same images at the same size"
+            f"'{teacher.info.run}' (--teacher) was trained on {len(info.labels)} classes of images "
+            f"of shape {info.input.shape}, this run is for {len(labels)} classes of shape {shape}; "
+            "give a teacher that was trained on the same classes and image size"
         )
 
 
-def answers(
+def soft_targets(
     teachers: Sequence[Teacher],
     examples: Examples,
-    how: Augmentation,
+    augmentation: Augmentation,
     seed: tuple[int, ...],
 ) -> NDArray[np.float32]:
-    """What the teachers say to one view of the examples, in the mean.
+    """Return the mean prediction of the teachers for one view of the training examples.
 
     Args:
-        teachers: one or more, of the examples' classes and size.
-        examples: what is learnt from.
-        how: how the view's images change.
-        seed: the view's.
+        teachers: one or more teachers for the examples' classes and image size.
+        examples: the training examples.
+        augmentation: how the images of the view are augmented.
+        seed: random seed of the view.
 
     Returns:
         float32 ``(n, classes)``, probabilities.
     """
-    all_answers = [_answers_of(teacher, examples, how, seed) for teacher in teachers]
-    mean: NDArray[np.float32] = np.mean(all_answers, axis=0, dtype=np.float32)
+    targets = [_cached_predictions(one, examples, augmentation, seed) for one in teachers]
+    mean: NDArray[np.float32] = np.mean(targets, axis=0, dtype=np.float32)
     return mean
 
 
-def _answers_of(
-    teacher: Teacher, examples: Examples, how: Augmentation, seed: tuple[int, ...]
+def _cached_predictions(
+    teacher: Teacher, examples: Examples, augmentation: Augmentation, seed: tuple[int, ...]
 ) -> NDArray[np.float32]:
-    key = json.dumps([teacher.info.sha256, examples.sha256, asdict(how), seed])
-    path: Path = (
-        platformdirs.user_cache_path("fmx")
-        / "teachers"
-        / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npy"
-    )
+    """Return one teacher's predictions from the cache, which is filled first if needed."""
+    path = _cache_path(teacher, examples, augmentation, seed)
     if not path.exists():
-        view = View(examples.images, how, seed)
-        asked = ask(_network(teacher), teacher.run.info.input, view, mirrored=how.flip)
+        import keras
+
+        model = keras.models.load_model(teacher.run.model_path, compile=False)
+        view = View(examples.images, augmentation, seed)
+        predictions = predict(model, teacher.run.info.input, view, mirror=augmentation.flip)
         make_folder(path.parent)
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, asked.astype(np.float16))
-    kept = np.load(path, allow_pickle=False).astype(np.float32)
-    probabilities: NDArray[np.float32] = kept / kept.sum(axis=1, keepdims=True)
+            # half precision halves the cache: 1.1 MB for 55,000 images of ten classes
+            np.save(file, predictions.astype(np.float16))
+    cached = np.load(path, allow_pickle=False).astype(np.float32)
+    probabilities: NDArray[np.float32] = cached / cached.sum(axis=1, keepdims=True)
     return probabilities
 
 
-def _network(teacher: Teacher) -> Any:
-    import keras
+def _cache_path(
+    teacher: Teacher, examples: Examples, augmentation: Augmentation, seed: tuple[int, ...]
+) -> Path:
+    """Return the cache file for all that determines the predictions."""
+    key = json.dumps([teacher.info.sha256, examples.sha256, asdict(augmentation), seed])
+    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    folder: Path = platformdirs.user_cache_path("fmx") / "soft_targets"
+    return folder / f"{name}.npy"
 
-    return keras.models.load_model(teacher.run.model_path, compile=False)
 
-
-def ask(model: Any, spec: InputSpec, view: View, *, mirrored: bool = False) -> NDArray[np.float32]:
-    """A network's answers to all images of a view.
+def predict(
+    model: Any, spec: InputSpec, view: View, *, mirror: bool = False
+) -> NDArray[np.float32]:
+    """Return a network's predictions for all images of a view.
 
     Args:
         model: the Keras model.
-        spec: its input.
-        view: of images of that size.
-        mirrored: whether it answers in the mean with what it says to the mirrored images.
+        spec: input of the model.
+        view: images of that size.
+        mirror: whether to average the prediction for each image and for its mirror image.
 
     Returns:
         float32 ``(n, classes)``, probabilities.
@@ -145,13 +153,13 @@ def ask(model: Any, spec: InputSpec, view: View, *, mirrored: bool = False) -> N
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def infer(images: Any) -> Any:
-        answers = model(images, training=False)
-        if not mirrored:
-            return answers
-        return (answers + model(images[:, :, ::-1], training=False)) / 2
+        predictions = model(images, training=False)
+        if not mirror:
+            return predictions
+        return (predictions + model(images[:, :, ::-1], training=False)) / 2
 
-    starts = range(0, len(view), _BATCH)
-    batches = (np.arange(start, min(start + _BATCH, len(view))) for start in starts)
+    starts = range(0, len(view), _BATCH_SIZE)
+    batches = (np.arange(start, min(start + _BATCH_SIZE, len(view))) for start in starts)
     return np.concatenate(
         [infer(tf.constant(to_tensor(view[batch], spec))).numpy() for batch in batches]
     )

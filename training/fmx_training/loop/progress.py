@@ -1,52 +1,72 @@
-"""A training's progress: a bar while an epoch runs, a line when it is over."""
+"""Show the progress of a training: a bar during an epoch, a line after it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import keras
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from fmx_training.loop.checkpoint import Epoch
+    from fmx_training.loop.checkpoint import EpochMetrics
 
-__all__ = ["EpochBar", "line"]
+__all__ = ["EpochProgressBar", "epoch_summary"]
 
 
-class EpochBar(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows the batches of one epoch on stderr, on a terminal only."""
+class EpochProgressBar(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keras callback that shows the batches of one epoch as a bar on stderr.
+
+    It shows nothing if stderr is not a terminal. Call `close` when the epoch is over or was
+    interrupted: Keras calls no callback after Ctrl-C.
+    """
 
     def __init__(self, name: str, batches: int) -> None:
-        """Args: what the epoch is called, its number of batches."""
+        """Start the bar.
+
+        Args:
+            name: the text before the bar.
+            batches: number of batches in the epoch.
+        """
         super().__init__()
-        self._bar = tqdm(
-            total=batches,
-            desc=name,
-            unit="batch",
-            leave=False,
-            disable=None,
-            bar_format="{desc} {bar:30} {percentage:3.0f}% {remaining} left{postfix}",
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(30),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
         )
+        self._task = self._bar.add_task(name, total=batches, metrics="")
+        self._bar.start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """One batch further."""
-        figures = logs or {}
-        self._bar.set_postfix_str(
-            f"loss {figures.get('loss', 0):.4f}, accuracy {figures.get('accuracy', 0):.2%}",
-            refresh=False,
+        """Advance the bar by one batch."""
+        values = logs or {}
+        self._bar.update(
+            self._task,
+            advance=1,
+            metrics=f"loss {values.get('loss', 0):.4f}, accuracy {values.get('accuracy', 0):.2%}",
         )
-        self._bar.update()
 
     def close(self) -> None:
-        """Take the bar away; also after Ctrl-C, where Keras calls nothing any more."""
-        self._bar.close()
+        """Remove the bar."""
+        self._bar.stop()
 
 
-def line(record: Epoch, epochs: int) -> str:
-    """One epoch's figures in a line."""
+def epoch_summary(metrics: EpochMetrics, epochs: int) -> str:
+    """Return one line with the figures of an epoch.
+
+    Args:
+        metrics: the figures.
+        epochs: number of epochs of the training.
+    """
     return (
-        f"epoch {record.epoch:2}/{epochs}  "
-        f"training loss {record.loss:.4f}, accuracy {record.accuracy:.2%}  "
-        f"validation loss {record.val_loss:.4f}, accuracy {record.val_accuracy:.2%}  "
-        f"{record.seconds:.0f} s"
+        f"epoch {metrics.epoch:2}/{epochs}  "
+        f"training loss {metrics.loss:.4f}, accuracy {metrics.accuracy:.2%}  "
+        f"validation loss {metrics.val_loss:.4f}, accuracy {metrics.val_accuracy:.2%}  "
+        f"{metrics.seconds:.0f} s"
     )

@@ -1,4 +1,4 @@
-"""The networks that recipes train. A network knows its input's shape and how many classes."""
+"""Network architectures that recipes train."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
 
 __all__ = ["NETWORKS", "baseline", "plain", "residual"]
 
-_BN_MOMENTUM = 0.95
-"""Running means settle within some sixty steps, as the short last part of a schedule wants."""
+_BATCH_NORM_MOMENTUM = 0.95
+"""Lower than Keras' 0.99: the moving averages follow within about 60 steps, so they fit the weights
+at the end of a short schedule."""
+
+_POOLING_NAME, _HEAD_NAME = "mean", "answer"
+"""Layer names; they are part of the exported files, so new names would change those files."""
 
 
 def baseline(shape: tuple[int, int, int], classes: int) -> Any:
-    """Two blocks of convolution, ReLU and max pooling, and two dense layers.
+    """Build two blocks of convolution, ReLU and max pooling, and two dense layers.
 
-    The textbook network for small images; dropout is what keeps its 225,000 parameters (for
-    28x28 gray images and ten classes) from learning the training images by heart.
+    The textbook network for small images. Dropout keeps its 225,000 parameters (for 28x28 gray
+    images and ten classes) from overfitting.
 
     Args:
         shape: ``(height, width, channels)`` of the input, float32.
-        classes: width of the output.
+        classes: number of classes.
 
     Returns:
         Keras model, ``(n, height, width, channels)`` -> probabilities ``(n, classes)``.
@@ -51,16 +55,17 @@ def baseline(shape: tuple[int, int, int], classes: int) -> Any:
 def plain(
     shape: tuple[int, int, int], classes: int, *, stages: Sequence[Sequence[int]], name: str
 ) -> Any:
-    """3x3 convolutions with ReLU one after the other, which int8 kernels are fastest at.
+    """Build a chain of 3x3 convolutions with ReLU, the operators with the fastest int8 kernels.
 
-    (As the deployed form of Ding et al., "RepVGG: Making VGG-style ConvNets Great Again",
-    arXiv:2101.03697.)
+    This is the inference form of Ding et al., "RepVGG: Making VGG-style ConvNets Great Again",
+    arXiv:2101.03697.
 
     Args:
         shape: ``(height, width, channels)`` of the input, float32.
-        classes: width of the output.
-        stages: channels of each convolution; each stage but the first halves height and width.
-        name: the model's.
+        classes: number of classes.
+        stages: channels of each convolution, by stage; each stage but the first halves height and
+            width.
+        name: name of the model.
 
     Returns:
         Keras model, ``(n, height, width, channels)`` -> probabilities ``(n, classes)``.
@@ -68,10 +73,10 @@ def plain(
     image = keras.Input(shape, name="image")
     x = image
     for number, stage in enumerate(stages):
-        for place, filters in enumerate(stage):
-            strides = 2 if number and not place else 1
-            x = layers.ReLU()(_convolution(x, filters, 3, strides))
-    return keras.Model(image, _answer(x, classes), name=name)
+        for position, filters in enumerate(stage):
+            strides = 2 if number and not position else 1
+            x = layers.ReLU()(_normalized_convolution(x, filters, 3, strides))
+    return keras.Model(image, _classification_head(x, classes), name=name)
 
 
 def residual(
@@ -82,50 +87,50 @@ def residual(
     blocks: Sequence[int],
     name: str,
 ) -> Any:
-    """A residual network: stages of two 3x3 convolutions with a way around them.
+    """Build a residual network: stages of blocks of two 3x3 convolutions and a shortcut.
 
-    (He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385; wide and shallow
-    as in Zagoruyko and Komodakis, arXiv:1605.07146.)
+    See He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385; wide and
+    shallow as in Zagoruyko and Komodakis, arXiv:1605.07146.
 
     Args:
         shape: ``(height, width, channels)`` of the input, float32.
-        classes: width of the output.
-        widths: channels of each stage; each but the first halves height and width.
-        blocks: how many pairs of convolutions each stage has.
-        name: the model's.
+        classes: number of classes.
+        widths: channels of each stage; each stage but the first halves height and width.
+        blocks: number of blocks of each stage.
+        name: name of the model.
 
     Returns:
         Keras model, ``(n, height, width, channels)`` -> probabilities ``(n, classes)``.
     """
     image = keras.Input(shape, name="image")
-    x = layers.ReLU()(_convolution(image, widths[0], 3))
+    x = layers.ReLU()(_normalized_convolution(image, widths[0], 3))
     for number, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-        for place in range(count):
-            strides = 2 if number and not place else 1
-            y = layers.ReLU()(_convolution(x, width, 3, strides))
-            y = _convolution(y, width, 3)
-            around = x
+        for position in range(count):
+            strides = 2 if number and not position else 1
+            residual_path = layers.ReLU()(_normalized_convolution(x, width, 3, strides))
+            residual_path = _normalized_convolution(residual_path, width, 3)
+            shortcut = x
             if strides > 1 or x.shape[-1] != width:
-                around = _convolution(x, width, 1, strides)
-            x = layers.ReLU()(layers.Add()([y, around]))
-    return keras.Model(image, _answer(x, classes), name=name)
+                shortcut = _normalized_convolution(x, width, 1, strides)
+            x = layers.ReLU()(layers.Add()([residual_path, shortcut]))
+    return keras.Model(image, _classification_head(x, classes), name=name)
 
 
-def _convolution(x: Any, filters: int, side: int, strides: int = 1) -> Any:
+def _normalized_convolution(x: Any, filters: int, kernel_size: int, strides: int = 1) -> Any:
     x = layers.Conv2D(
         filters,
-        side,
+        kernel_size,
         strides=strides,
         padding="same",
         use_bias=False,
         kernel_initializer="he_normal",
     )(x)
-    return layers.BatchNormalization(momentum=_BN_MOMENTUM)(x)
+    return layers.BatchNormalization(momentum=_BATCH_NORM_MOMENTUM)(x)
 
 
-def _answer(x: Any, classes: int) -> Any:
-    x = layers.GlobalAveragePooling2D(name="mean")(x)
-    return layers.Dense(classes, activation="softmax", name="answer")(x)
+def _classification_head(x: Any, classes: int) -> Any:
+    x = layers.GlobalAveragePooling2D(name=_POOLING_NAME)(x)
+    return layers.Dense(classes, activation="softmax", name=_HEAD_NAME)(x)
 
 
 NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int], Any]] = {
@@ -137,4 +142,4 @@ NETWORKS: Mapping[str, Callable[[tuple[int, int, int], int], Any]] = {
     ),
     "max": functools.partial(residual, widths=(16, 64, 128), blocks=(0, 3, 3), name="max"),
 }
-"""Builders by the names that recipes use."""
+"""Functions that build a network, ``(shape, classes) -> Keras model``, by the network's name."""

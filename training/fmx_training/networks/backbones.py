@@ -1,4 +1,4 @@
-"""Networks of keras.applications, to start from instead of from nothing."""
+"""Networks of keras.applications for transfer learning."""
 
 from __future__ import annotations
 
@@ -12,51 +12,58 @@ from fmx_runtime.support.error_summary import error_summary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FAMILIES", "build", "check"]
+__all__ = ["BACKBONES", "build", "check"]
 
-_INSIDE = (1.0, 0.0)
+# Scale and offset of the input: the network gets ``pixel * scale + offset``.
+_RAW_PIXELS = (1.0, 0.0)
+"""For networks that rescale the input themselves."""
 _MINUS_ONE_TO_ONE = (1 / 127.5, -1.0)
 _STANDARDIZED = (1 / (255 * 0.226), -0.449 / 0.226)
-"""Of the three colours' means and standard deviations the middle: metadata has one scale for all."""
+"""For mean and standard deviation; of the three channels the averages, because the model metadata
+has one scale and offset for all channels."""
 
-FAMILIES: Mapping[str, tuple[float, float]] = {
+BACKBONES: Mapping[str, tuple[float, float]] = {
     "MobileNet": _MINUS_ONE_TO_ONE,
     "MobileNetV2": _MINUS_ONE_TO_ONE,
-    "MobileNetV3Small": _INSIDE,
-    "MobileNetV3Large": _INSIDE,
-    "EfficientNetB0": _INSIDE,
-    "EfficientNetV2B0": _INSIDE,
+    "MobileNetV3Small": _RAW_PIXELS,
+    "MobileNetV3Large": _RAW_PIXELS,
+    "EfficientNetB0": _RAW_PIXELS,
+    "EfficientNetV2B0": _RAW_PIXELS,
     "DenseNet121": _STANDARDIZED,
     "NASNetMobile": _MINUS_ONE_TO_ONE,
     "ResNet50V2": _MINUS_ONE_TO_ONE,
     "Xception": _MINUS_ONE_TO_ONE,
     "InceptionV3": _MINUS_ONE_TO_ONE,
-    "ConvNeXtTiny": _INSIDE,
+    "ConvNeXtTiny": _RAW_PIXELS,
 }
-"""Those that are known to export, with the scale and offset that each one's ``preprocess_input``
-has; some have it inside the network."""
+"""Networks that are known to export, with scale and offset as in their ``preprocess_input``."""
 
-_SMALLEST = {"NASNetMobile": 32, "Xception": 71, "InceptionV3": 75}
-_SMALLEST_OF_OTHERS = 32
+_MIN_IMAGE_SIZE = 32
+_MIN_IMAGE_SIZE_OF = {"Xception": 71, "InceptionV3": 75}
 _DROPOUT = 0.2
+_POOLING_NAME, _HEAD_NAME = "mean", "answer"
+"""As in `fmx_training.networks.architectures`."""
 
 
-def check(name: str, side: int, weights: str) -> None:
-    """Refuse what cannot be built, before any image is read.
+def check(name: str, image_size: int, weights: str) -> None:
+    """Check that a backbone can be built, before any image is read.
 
     Args:
-        name: key of `FAMILIES`.
-        side: height and width of the input, pixels.
+        name: key of `BACKBONES`.
+        image_size: height and width of the input in pixels.
         weights: see `build`.
 
     Raises:
-        DataError: no such network, images too small for it, or no such file.
+        DataError: the network is unknown, the image size is too small for it, or the file of
+            weights does not exist.
     """
-    if name not in FAMILIES:
-        raise DataError(f"no backbone '{name}'; choose {' or '.join(FAMILIES)}")
-    least = _SMALLEST.get(name, _SMALLEST_OF_OTHERS)
-    if side < least:
-        raise DataError(f"{name} takes images of {least} pixels or more; raise --image-size {side}")
+    if name not in BACKBONES:
+        raise DataError(f"no backbone '{name}'; choose {' or '.join(BACKBONES)}")
+    smallest = _MIN_IMAGE_SIZE_OF.get(name, _MIN_IMAGE_SIZE)
+    if image_size < smallest:
+        raise DataError(
+            f"{name} takes images of {smallest} pixels or more; raise --image-size {image_size}"
+        )
     if weights not in {"imagenet", "none"} and not Path(weights).is_file():
         raise DataError(
             f"'{weights}' (--weights) does not exist; give a .weights.h5 or .h5 file, "
@@ -65,20 +72,21 @@ def check(name: str, side: int, weights: str) -> None:
 
 
 def build(name: str, shape: tuple[int, int, int], classes: int, weights: str) -> Any:
-    """The network with an answer of its own in place of ImageNet's.
+    """Build a backbone with a new classification head in place of ImageNet's.
 
     Args:
-        name: key of `FAMILIES`.
-        shape: ``(height, width, 3)`` of the input, float32, scaled as `FAMILIES` says.
-        classes: width of the output.
-        weights: ``imagenet``, which Keras fetches; ``none``; or a file of the network's weights
-            without its top, as Keras publishes and ``save_weights`` writes them.
+        name: key of `BACKBONES`.
+        shape: ``(height, width, 3)`` of the input, float32, scaled as in `BACKBONES`.
+        classes: number of classes.
+        weights: initial weights: ``imagenet``, which Keras downloads; ``none`` for random ones; or
+            a file with the weights of the network without its top, as Keras publishes them and
+            ``save_weights`` writes them.
 
     Returns:
         Keras model, ``(n, height, width, 3)`` -> probabilities ``(n, classes)``.
 
     Raises:
-        DataError: the weights cannot be fetched, or do not fit.
+        DataError: the weights cannot be downloaded, or are not for this network.
     """
     import keras
     from keras import layers
@@ -86,7 +94,7 @@ def build(name: str, shape: tuple[int, int, int], classes: int, weights: str) ->
     options = {"include_preprocessing": True} if name.startswith("MobileNetV3") else {}
     try:
         with warnings.catch_warnings():
-            # Keras goes on with layers that it found no weights for
+            # Keras only warns about layers for which the file has no weights
             warnings.filterwarnings("error", "Skipping")
             body = getattr(keras.applications, name)(
                 include_top=False,
@@ -94,19 +102,19 @@ def build(name: str, shape: tuple[int, int, int], classes: int, weights: str) ->
                 weights=None if weights == "none" else weights,
                 **options,
             )
-    # whatever Keras raises about a network that is down, and HDF5 about a file
+    # Keras raises various errors without a network connection, and h5py with a damaged file
     except Exception as error:
         if weights == "none":
             raise
         remedy = (
-            "name a file of them with --weights, or --weights none"
+            "give a file with --weights, or --weights none"
             if weights == "imagenet"
             else f"give weights of {name} without its top"
         )
         raise DataError(
-            f"the weights '{weights}' of {name} cannot be had ({error_summary(error)}); {remedy}"
+            f"cannot load the weights '{weights}' of {name} ({error_summary(error)}); {remedy}"
         ) from error
-    x = layers.GlobalAveragePooling2D(name="mean")(body.output)
+    x = layers.GlobalAveragePooling2D(name=_POOLING_NAME)(body.output)
     x = layers.Dropout(_DROPOUT)(x)
-    answer = layers.Dense(classes, activation="softmax", name="answer")(x)
-    return keras.Model(body.input, answer, name=name.lower())
+    scores = layers.Dense(classes, activation="softmax", name=_HEAD_NAME)(x)
+    return keras.Model(body.input, scores, name=name.lower())

@@ -1,8 +1,7 @@
-"""A plain network as it is deployed: batch normalization as part of the convolution before it.
+"""Fuse batch normalization into the convolutions before it, for inference."""
 
-A converter does so too, but then names its tensors after all that went into them, which a network
-for a microcontroller has no room for.
-"""
+# The TFLite converter fuses too, but its tensor names then list all that was fused. A network for a
+# microcontroller has no room for such names.
 
 from __future__ import annotations
 
@@ -14,42 +13,47 @@ __all__ = ["fuse_batch_norm"]
 
 
 def fuse_batch_norm(model: Any) -> Any:
-    """The same network with each normalized convolution as one convolution with a bias.
+    """Return a plain network with each normalized convolution as one convolution with a bias.
 
     Args:
-        model: a Keras model of `fmx_training.networks.architectures`.
+        model: a Keras model from `fmx_training.networks.architectures`.
 
     Returns:
-        A Keras model of the same name that answers alike (to float32's precision); ``model``
-        itself if it is none of `fmx_training.networks.architectures.plain`.
+        A Keras model with the same name and, to the precision of float32, the same predictions; or
+        ``model`` itself if it is not from `fmx_training.networks.architectures.plain`.
     """
     import keras
     from keras import layers
 
-    _, *units, _, answer = model.layers
-    kinds = [layers.Conv2D, layers.BatchNormalization, layers.ReLU]
-    if [type(layer) for layer in units] != kinds * (len(units) // len(kinds)):
+    _, *body, _, head = model.layers
+    unit = [layers.Conv2D, layers.BatchNormalization, layers.ReLU]
+    if [type(layer) for layer in body] != unit * (len(body) // len(unit)):
         return model
     image = keras.Input(model.input_shape[1:], name="image")
     x = image
-    for number, (trained, normalization) in enumerate(zip(units[::3], units[1::3], strict=True)):
-        kernel = trained.get_weights()[0].astype(np.float64)
-        gamma, beta, mean, variance = (
-            weights.astype(np.float64) for weights in normalization.get_weights()
-        )
-        factor = gamma / np.sqrt(variance + normalization.epsilon)
-        convolution = layers.Conv2D(
+    for number, (trained, normalization) in enumerate(zip(body[::3], body[1::3], strict=True)):
+        fused = layers.Conv2D(
             trained.filters,
             trained.kernel_size,
             trained.strides,
             "same",
             activation="relu",
-            name=f"c{number + 1}",  # a converter repeats it nine times
+            name=f"c{number + 1}",  # short: the TFLite converter repeats it nine times
         )
-        x = convolution(x)
-        convolution.set_weights([kernel * factor, beta - mean * factor])
+        x = fused(x)
+        fused.set_weights(_fused_weights(trained, normalization))
     x = layers.GlobalAveragePooling2D(name="mean")(x)
-    last = layers.Dense(answer.units, activation="softmax", name="answer")
-    whole = keras.Model(image, last(x), name=model.name)
-    last.set_weights(answer.get_weights())
-    return whole
+    output = layers.Dense(head.units, activation="softmax", name=head.name)
+    fused_model = keras.Model(image, output(x), name=model.name)
+    output.set_weights(head.get_weights())
+    return fused_model
+
+
+def _fused_weights(convolution: Any, normalization: Any) -> list[Any]:
+    """Return kernel and bias of a convolution without bias and the normalization after it."""
+    kernel = convolution.get_weights()[0].astype(np.float64)
+    gamma, beta, mean, variance = (
+        weights.astype(np.float64) for weights in normalization.get_weights()
+    )
+    factor = gamma / np.sqrt(variance + normalization.epsilon)
+    return [kernel * factor, beta - mean * factor]
