@@ -21,9 +21,9 @@ def bench(
     images: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE|DIR",
-            help="Labeled images: an .npz file with images and labels, or a folder with one "
-            "folder per class. Default: the test images of the training run.",
+            metavar="DIR|FILE",
+            help="Labeled test images: DIR/CLASS/IMAGE, DIR/test/CLASS/IMAGE, or an .npz file. "
+            "Default: the test images of the training run.",
         ),
     ] = None,
     device: Annotated[

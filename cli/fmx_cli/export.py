@@ -55,7 +55,7 @@ def export(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Text file with one class name per line. Default: the names of the folders in "
+            help="Text file with one class name per line. Default: the class folders of "
             "--calibration.",
         ),
     ] = None,
@@ -63,8 +63,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR|FILE",
-            help="Calibration and validation images for a model that is not a run: a folder of "
-            "images, a folder with one folder per class, or an .npz file.",
+            help="Calibration and validation images for a model that is not a run: DIR/IMAGE, "
+            "DIR/CLASS/IMAGE, DIR/train/CLASS/IMAGE, or an .npz file.",
         ),
     ] = None,
     calibration_size: Annotated[

@@ -206,21 +206,21 @@ def test_resume_changes_nothing(
     words: list[str],
     message: str,
     fmx_in_process: Callable[..., Completed],
-    begin: Callable[..., Run],
+    create_run: Callable[..., Run],
     tmp_path: Path,
 ) -> None:
     """Other epochs, seed or recipe than the run was begun with are refused, not passed over."""
-    begin(tmp_path / "runs/mine")
+    create_run(tmp_path / "runs/mine")
     assert_error(
         fmx_in_process("train", "--resume", *words), f"'runs/mine' was started with {message}"
     )
 
 
 def test_resume_with_other_data(
-    fmx_in_process: Callable[..., Completed], begin: Callable[..., Run], tmp_path: Path
+    fmx_in_process: Callable[..., Completed], create_run: Callable[..., Run], tmp_path: Path
 ) -> None:
     """A run that was begun with other images is not gone on with; the options may be repeated."""
-    begin(tmp_path / "runs/mine")
+    create_run(tmp_path / "runs/mine")
     done = fmx_in_process("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(

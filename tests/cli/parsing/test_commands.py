@@ -101,7 +101,7 @@ def test_metavars(command: str) -> None:
         if not getattr(param, "is_flag", False):
             assert param.metavar, param.name
             assert re.fullmatch(
-                r"N|NAME|POINTS|FORMAT|LIMIT|MODEL|RUN|FILE|DIR|DIR\|FILE|FILE\|DIR|(OLD|NEW)\.json"
+                r"N|NAME|POINTS|FORMAT|LIMIT|MODEL|RUN|FILE|DIR|DIR\|FILE|(OLD|NEW)\.json"
                 r"|ssh://\[USER@\]HOST\[:PORT\]|auto\|.+|imagenet\|none\|FILE",
                 param.metavar,
             ), param.metavar
