@@ -25,19 +25,19 @@ OLD = "'pip install \"numpy<2\" tflite-runtime'"
         ("onnxruntime", "armv7l", 32, (3, 11), "export the model as TFLite"),
     ],
 )
-def test_the_remedy_fits_the_machine(
+def test_the_hint_fits_the_machine(
     interpreter: str,
     processor: str,
     bits: int,
     python: tuple[int, int],
     expected: str,
 ) -> None:
-    """Nobody is told to install what has no wheel for his machine."""
+    """No hint names an interpreter that has no wheel for the machine."""
     assert install_hint(interpreter, Machine(processor, bits, python)).endswith(expected)
 
 
 def test_this_machine() -> None:
-    """It says what a person needs to know to find a wheel."""
+    """The description has what decides which wheels there are."""
     python = ".".join(map(str, sys.version_info[:2]))
     bits = platform.architecture()[0].removesuffix("bit")
     assert str(Machine.here()) == f"{platform.machine()}, {bits}-bit Python {python}"

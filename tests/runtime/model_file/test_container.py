@@ -22,8 +22,8 @@ NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_metadata_is_found(name: str, exported: Path) -> None:
-    """Each exported file has metadata, of the model's very bytes."""
+def test_exported_files_have_metadata(name: str, exported: Path) -> None:
+    """Each exported file has metadata with the checksum of the model's bytes."""
     content = (exported / f"baseline.{name}").read_bytes()
     metadata = ModelMetadata.from_json(read_metadata(content))
     assert metadata.precision == name.partition(".")[0]
@@ -32,16 +32,16 @@ def test_the_metadata_is_found(name: str, exported: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES[:2])
-def test_zip_tools_find_the_same_metadata(name: str, exported: Path) -> None:
-    """What is read of a TFLite file is what any ZIP tool reads of it."""
+def test_zip_tools_read_the_same_metadata(name: str, exported: Path) -> None:
+    """The metadata of a TFLite file are what any ZIP tool reads."""
     path = exported / f"baseline.{name}"
     with zipfile.ZipFile(path) as archive:
         assert archive.read(METADATA_KEY).decode() == read_metadata(path.read_bytes())
 
 
 @pytest.mark.parametrize("name", NAMES[2:])
-def test_onnx_tools_find_the_same_metadata(name: str, exported: Path) -> None:
-    """What is read of an ONNX file is what onnx and onnxruntime read of it."""
+def test_onnx_tools_read_the_same_metadata(name: str, exported: Path) -> None:
+    """The metadata of an ONNX file are what onnx and onnxruntime read."""
     path = exported / f"baseline.{name}"
     expected = read_metadata(path.read_bytes())
     assert [(x.key, x.value) for x in onnx.load(path).metadata_props] == [(METADATA_KEY, expected)]
@@ -49,8 +49,8 @@ def test_onnx_tools_find_the_same_metadata(name: str, exported: Path) -> None:
     assert metadata == {METADATA_KEY: expected}
 
 
-def test_other_properties_are_no_metadata(exported: Path) -> None:
-    """An ONNX file that another program wrote anew still has its metadata, among other properties."""
+def test_other_properties_are_ignored(exported: Path) -> None:
+    """The metadata are found among other properties, where another program wrote the file."""
     content = (exported / "baseline.int8.onnx").read_bytes()
     proto = onnx.load_from_string(content)
     for key, value in (("author", "somebody"), ("empty", ""), ("long", "x" * 100_000)):
@@ -60,8 +60,8 @@ def test_other_properties_are_no_metadata(exported: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_without_a_metadata(name: str, exported: Path) -> None:
-    """A model as the converter made it is said to have none, with a remedy."""
+def test_a_model_without_metadata(name: str, exported: Path) -> None:
+    """The message for a model without metadata says what to do."""
     content = (exported / f"baseline.{name}").read_bytes()
     model = content[: ModelMetadata.from_json(read_metadata(content)).model_bytes]
     with pytest.raises(
@@ -72,16 +72,16 @@ def test_a_model_without_a_metadata(name: str, exported: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_archive_or_properties_without_the_metadata(name: str, exported: Path) -> None:
-    """Where the metadata has another name, there is no metadata."""
+def test_an_entry_of_another_name(name: str, exported: Path) -> None:
+    """An entry or property of another name is not taken for metadata."""
     content = (exported / f"baseline.{name}").read_bytes()
     with pytest.raises(ModelFileError, match="carries no model metadata"):
         read_metadata(content.replace(METADATA_KEY.encode(), b"xxx.json"))
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
-def test_no_flipped_bit_of_a_metadata_goes_unnoticed(name: str, exported: Path) -> None:
-    """With any one bit changed behind the model, the file is refused or says the same."""
+def test_flipped_bits_of_the_metadata(name: str, exported: Path) -> None:
+    """With any one bit behind the model changed, the file is refused or has equal metadata."""
     content = (exported / f"baseline.{name}").read_bytes()
     metadata = ModelMetadata.from_json(read_metadata(content))
     trailer = bytearray(content[metadata.model_bytes :])
@@ -100,7 +100,7 @@ def test_no_flipped_bit_of_a_metadata_goes_unnoticed(name: str, exported: Path) 
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
-def test_no_cut_off_metadata_goes_unnoticed(name: str, exported: Path) -> None:
+def test_cut_off_metadata(name: str, exported: Path) -> None:
     """Cut off anywhere behind the model, the file is refused."""
     content = (exported / f"baseline.{name}").read_bytes()
     metadata = ModelMetadata.from_json(read_metadata(content))
@@ -109,8 +109,8 @@ def test_no_cut_off_metadata_goes_unnoticed(name: str, exported: Path) -> None:
             ModelMetadata.from_json(read_metadata(content[:end]))
 
 
-def test_a_compressed_metadata_is_not_unpacked(exported: Path) -> None:
-    """Metadata that would fill the memory is refused before it does."""
+def test_compressed_metadata_are_refused(exported: Path) -> None:
+    """Compressed metadata, which could fill the memory, are not unpacked."""
     content = (exported / "baseline.int8.tflite").read_bytes()
     buffer = io.BytesIO(content[: ModelMetadata.from_json(read_metadata(content)).model_bytes])
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_DEFLATED) as archive:
@@ -129,7 +129,7 @@ def test_a_compressed_metadata_is_not_unpacked(exported: Path) -> None:
     "tail",
     [b"\x80" * 4_000_000, b"\x08\x01" * 4_000_000, b"\x72\x80\x89\x7a" + b"\x08\x01" * 1_000_000],
 )
-def test_fields_without_an_end(tail: bytes) -> None:
+def test_endless_fields(tail: bytes) -> None:
     """A number of millions of bytes, and millions of fields, are given up soon."""
     start = time.process_time()  # whatever else the machine does
     with pytest.raises(ModelFileError, match="is damaged: its model metadata cannot be read"):
@@ -138,23 +138,23 @@ def test_fields_without_an_end(tail: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_is_read_whole(name: str, exported: Path, tmp_path: Path) -> None:
-    """What is read is what is there, through links too."""
+def test_read_model(name: str, exported: Path, tmp_path: Path) -> None:
+    """All bytes of a file are read, also through a link."""
     link = tmp_path / "link"
     link.symlink_to(exported / f"baseline.{name}")
     assert read_model(link) == link.read_bytes()
 
 
-def test_what_is_not_read(tmp_path: Path, exported: Path) -> None:
-    """Devices, pipes, other files and those that are too large are refused by name, unread."""
+def test_files_that_are_refused(tmp_path: Path, exported: Path) -> None:
+    """Devices, pipes, other files and those that are too large are refused without reading."""
     fifo, image, huge = tmp_path / "fifo", tmp_path / "x.tflite", tmp_path / "huge.onnx"
     os.mkfifo(fifo)
     image.write_bytes(b"\x89PNG" + bytes(100))
     huge.write_bytes((exported / "baseline.int8.onnx").read_bytes())
     os.truncate(huge, 1 << 40)
     for path, message in (
-        (fifo, "is no regular file, but a device or a pipe"),
-        (Path("/dev/zero"), "is no regular file, but a device or a pipe"),
+        (fifo, "is not a regular file, but a device or a pipe"),
+        (Path("/dev/zero"), "is not a regular file, but a device or a pipe"),
         (tmp_path, "cannot be read: Is a directory"),
         (tmp_path / "gone", "does not exist"),
         (image, "neither a TFLite nor an ONNX model"),
@@ -166,7 +166,7 @@ def test_what_is_not_read(tmp_path: Path, exported: Path) -> None:
 
 
 @given(st.sampled_from([b"\x1c\x00\x00\x00TFL3", b"\x08", b"\x12", b"\x1a", b""]), st.binary())
-def test_any_bytes(start: bytes, rest: bytes) -> None:
+def test_arbitrary_bytes(start: bytes, rest: bytes) -> None:
     """Arbitrary bytes that begin as a model does are a ModelFileError of one line."""
     with pytest.raises(ModelFileError) as caught:
         read_metadata(start + rest)

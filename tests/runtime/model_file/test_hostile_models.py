@@ -33,7 +33,7 @@ from fmx_runtime.backends.base import detect_format
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ModelFileError
 from fmx_runtime.model_file.container import find_metadata, read_metadata
-from fmx_runtime.model_file.external_model import describe
+from fmx_runtime.model_file.external_model import describe_external_model
 from fmx_runtime.model_file.metadata import METADATA_KEY, ModelMetadata
 from fmx_runtime.support import json_codec
 from fmx_runtime.support.stderr_filter import filter_native_stderr
@@ -78,7 +78,7 @@ def zeroed(content: bytearray, chance: random.Random, start: int) -> None:
 
 
 def filled(content: bytearray, chance: random.Random, start: int) -> None:
-    """A block of an SD metadata that has worn out."""
+    """A block of an SD card that has worn out."""
     first = chance.randrange(start, len(content))
     size = min(chance.choice([1, 512, 4096]), len(content) - first)
     content[first : first + size] = chance.choice([b"\xff", b"\x80", b"\x7f"]) * size
@@ -126,7 +126,7 @@ DAMAGES: list[Callable[[bytearray, random.Random, int], None]] = [
 
 
 def damaged(content: bytes, seed: int) -> bytes:
-    """One of the damages: of seeds in turn, anywhere, at the beginning, and where the metadata is."""
+    """One kind of damage; by the seed anywhere, at the beginning or in the metadata."""
     chance = random.Random(seed)
     changed = bytearray(content)
     metadata = len(content) - ModelMetadata.from_json(read_metadata(content)).model_bytes
@@ -413,7 +413,7 @@ def test_damaged_files(name: str, exported: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
 def test_hostile_files(name: str, exported: Path, tmp_path: Path) -> None:
-    """Archives, messages and metadata made to fill the memory, or to be read for ever, are refused."""
+    """Files made to fill the memory, or to be read forever, are refused."""
     original = exported / f"baseline.{name}"
     outcomes = check(opened(original, "tricks", tmp_path))
     assert len(outcomes) == len(list(tricks(original.read_bytes())))
@@ -439,9 +439,9 @@ print(status.split()[0])
     ("kind", "message"),
     [
         ("folder", "cannot be read: Is a directory"),
-        ("/dev/zero", "no regular file"),
-        ("/dev/null", "no regular file"),
-        ("fifo", "no regular file"),
+        ("/dev/zero", "not a regular file"),
+        ("/dev/null", "not a regular file"),
+        ("fifo", "not a regular file"),
         ("loop", "cannot be read: Too many levels of symbolic links"),
         ("dangling", "does not exist"),
         ("long", "cannot be read: File name too long"),
@@ -482,9 +482,9 @@ def test_what_is_no_file(kind: str, message: str, tmp_path: Path, images: Path) 
 def test_what_follows_the_metadata_is_not_run(
     exported: Path, splits: Splits, tmp_path: Path
 ) -> None:
-    """Protobuf messages merge: other weights behind the metadata do not change an answer.
+    """Protobuf messages merge, but other weights behind the metadata do not change a prediction.
 
-    The metadata's checksum covers the model in front of it, and the interpreter gets no more than that.
+    The checksum covers the model in front of the metadata, and the interpreter gets no more.
     """
     original = exported / "baseline.float32.onnx"
     graph = onnx.load(original).graph
@@ -507,7 +507,7 @@ def test_the_other_format_s_name_does_not_matter(name: str, exported: Path, tmp_
     assert Classifier(path).metadata.labels
 
 
-# --- without metadata, nothing says what the bytes should be ----------------------------------------
+# --- without metadata there is no checksum ----------------------------------------------------
 
 
 def structural(content: bytes) -> list[int]:
@@ -541,7 +541,9 @@ def test_files_without_a_metadata(
     def one(seed: int) -> tuple[str, float]:
         start = time.monotonic()
         try:
-            found = describe(cardless(model, seed, places), labels=metadata.labels, pixels="0..1")
+            found = describe_external_model(
+                cardless(model, seed, places), labels=metadata.labels, input_range="0..1"
+            )
             said = f"described: {found.input.shape}"
         except ModelFileError as error:
             said = str(error)
@@ -563,7 +565,7 @@ def test_a_cut_metadata_is_no_way_around_it(exported: Path) -> None:
     directory = content.rfind(b"PK\x05\x06")
     content[directory + 16] ^= 1
     with pytest.raises(ModelFileError, match="is damaged: its model metadata cannot be read"):
-        describe(bytes(content), labels=["x"] * 10)
+        describe_external_model(bytes(content), labels=["x"] * 10)
 
 
 if __name__ == "__main__":

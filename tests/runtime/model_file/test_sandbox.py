@@ -19,16 +19,16 @@ from fmx_runtime.errors import BackendError, ModelFileError
 from fmx_runtime.model_file import sandbox as module
 from fmx_runtime.model_file.container import read_metadata
 from fmx_runtime.model_file.metadata import ModelMetadata
-from fmx_runtime.model_file.sandbox import Findings, probe
+from fmx_runtime.model_file.sandbox import ModelSignature, run_in_sandbox
 
 NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 ENDLESS = np.iinfo(np.int64).max
 
 
-def find(content: bytes) -> Findings:
+def find(content: bytes) -> ModelSignature:
     """What is found with the interpreter that comes first."""
-    return probe(content, backend=None, threads=1)
+    return run_in_sandbox(content, backend=None, threads=1)
 
 
 def refusal(content: bytes) -> str:
@@ -109,7 +109,7 @@ def test_an_exported_model(name: str, exported: Path) -> None:
     """Of each exported file, its size, type, number of classes and kind of answer are found."""
     content = (exported / f"baseline.{name}").read_bytes()
     metadata = ModelMetadata.from_json(read_metadata(content))
-    assert find(content) == Findings(
+    assert find(content) == ModelSignature(
         height=28,
         width=28,
         channels=1,
@@ -122,7 +122,7 @@ def test_an_exported_model(name: str, exported: Path) -> None:
 @pytest.mark.parametrize(("end", "probabilities"), [("Softmax", True), ("Identity", False)])
 def test_logits_are_told_from_probabilities(end: str, probabilities: bool) -> None:
     """Whether a network ends with its softmax decides; size, colours and classes are its own."""
-    expected = Findings(
+    expected = ModelSignature(
         height=8, width=6, channels=3, dtype="float32", classes=7, probabilities=probabilities
     )
     assert find(network((1, 8, 6, 3), classes=7, end=end)) == expected
@@ -134,7 +134,7 @@ def test_scores_that_do_not_sum_to_1_are_no_probabilities() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "expected"),
+    ("outputs", "expected"),
     [
         ([[0.2, 0.8], [1, 0]], True),
         ([[0.2, 0.803], [1, 0]], True),
@@ -145,14 +145,14 @@ def test_scores_that_do_not_sum_to_1_are_no_probabilities() -> None:
         ([[0.25, 0.25]], False),
     ],
 )
-def test_what_counts_as_probabilities(answers: list[list[float]], expected: bool) -> None:
+def test_what_counts_as_probabilities(outputs: list[list[float]], expected: bool) -> None:
     """They sum to 1, but for what rounding to eight bits takes."""
-    assert module._are_probabilities(np.array(answers, np.float32)) is expected
+    assert module._are_probabilities(np.array(outputs, np.float32)) is expected
 
 
 def test_a_model_that_crashes_its_interpreter() -> None:
     """A segmentation fault in the interpreter is an error message, with its name and version."""
-    assert "answers with float32 (1, 4, 4, 1)" in refusal(quantizing(-128))
+    assert "returns float32 (1, 4, 4, 1)" in refusal(quantizing(-128))
     assert refusal(quantizing(300)).startswith("ends the process of ai-edge-litert 2.")
     assert "(signal SIGSEGV): it is damaged, or made for another version" in refusal(
         quantizing(300)
@@ -161,7 +161,7 @@ def test_a_model_that_crashes_its_interpreter() -> None:
 
 def test_a_model_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless loop in a model ends with the time that it may take."""
-    monkeypatch.setattr(module, "_SECONDS", 2)
+    monkeypatch.setattr(module, "_TIMEOUT_S", 2)
     yes = constant("go_on", np.array(True))
     body = helper.make_graph(
         [
@@ -217,7 +217,7 @@ def test_a_model_that_wants_all_memory() -> None:
         (network((1, 8, 8, 4)), r"takes \(1, 8, 8, 4\), expected one image"),
         (network((1, "h", "w", 3)), "leaves the size of its images open; export it with"),
         (network((1, 8, 8, 3), classes=1), "expected one number for each of at least two classes"),
-        (network((1, 8, 8, 3), weight=3e37, end="Identity"), "answers with what is no number"),
+        (network((1, 8, 8, 3), weight=3e37, end="Identity"), "returns values that are not finite"),
         (b"\x08\x08 no model", "onnxruntime 1.* cannot load this ONNX file"),
         (b"\x1c\x00\x00\x00TFL3", "ai-edge-litert 2.* cannot load this TFLite file"),
         (b"no model", "neither a TFLite nor an ONNX model"),
@@ -244,11 +244,11 @@ def test_signed_bytes_are_refused_with_a_remedy(exported: Path) -> None:
 def test_the_interpreter_is_chosen(exported: Path) -> None:
     """One that is not there, or is for the other format, is a BackendError that says so."""
     content = (exported / "baseline.int8.tflite").read_bytes()
-    assert probe(content, backend="ai-edge-litert", threads=2).classes == 10
+    assert run_in_sandbox(content, backend="ai-edge-litert", threads=2).classes == 10
     with pytest.raises(BackendError, match="tflite-runtime is not installed on this machine"):
-        probe(content, backend="tflite-runtime", threads=1)
+        run_in_sandbox(content, backend="tflite-runtime", threads=1)
     with pytest.raises(BackendError, match="onnxruntime does not run tflite models"):
-        probe(content, backend="onnxruntime", threads=1)
+        run_in_sandbox(content, backend="onnxruntime", threads=1)
 
 
 def test_the_current_folder_does_not_matter(
@@ -286,9 +286,9 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 LIMITS = """
 import resource
-from fmx_runtime import probe
+from fmx_runtime.model_file import sandbox
 resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
-probe._limit(1 << 20, 2)
+sandbox._limit_resources(1 << 20, 2)
 kinds = (resource.RLIMIT_CORE, resource.RLIMIT_DATA, resource.RLIMIT_CPU)
 print([resource.getrlimit(kind) for kind in kinds])
 """
@@ -309,13 +309,13 @@ def test_limits_are_only_ever_lowered() -> None:
 )
 def test_how_a_process_ended(code: int, words: str) -> None:
     """Signals go by their names, where they have one."""
-    assert module._end(code) == words
+    assert module._describe_exit(code) == words
 
 
 def test_no_process_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a time-out the child is gone; children of other tests are none of its business."""
     before = children()
-    monkeypatch.setattr(module, "_SECONDS", 0.05)
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.05)
     refusal(network((1, 8, 8, 1)))
     assert children() <= before
 

@@ -25,7 +25,7 @@ def names(folder: Path) -> list[str]:
     ("content", "expected"), [("Öl\n", b"\xc3\x96l\n"), (b"\x00\xff", b"\x00\xff"), ("", b"")]
 )
 def test_write(content: str | bytes, expected: bytes, tmp_path: Path) -> None:
-    """Text as UTF-8 and bytes as they are replace what stood there; nothing is left beside it."""
+    """Text, as UTF-8, or bytes replace an earlier file, and no temporary file is left."""
     path = tmp_path / "result.json"
     path.write_bytes(b"a longer old content")
     atomic.write(path, content)
@@ -34,7 +34,7 @@ def test_write(content: str | bytes, expected: bytes, tmp_path: Path) -> None:
 
 
 def test_the_temporary_path(tmp_path: Path) -> None:
-    """It is in the same folder, so that renaming is atomic, and its suffix tells the format."""
+    """It is in the same folder, so that renaming is atomic, and has the same suffix."""
     path = tmp_path / "plot.png"
     with atomic.replacing(path) as temporary:
         assert temporary.parent == path.parent
@@ -46,7 +46,7 @@ def test_the_temporary_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
 def test_a_failure_leaves_the_old_file(failure: type[BaseException], tmp_path: Path) -> None:
-    """When writing ends in an exception, the old content stands and no rest of the new one."""
+    """After an exception the old content is unchanged and no temporary file is left."""
     path = tmp_path / "result.json"
     path.write_text("old", "utf-8")
 
@@ -63,7 +63,7 @@ def test_a_failure_leaves_the_old_file(failure: type[BaseException], tmp_path: P
 
 KILLED = """
 import os, pathlib, signal, sys
-from fmx_runtime import atomic
+from fmx_runtime.support import atomic
 with atomic.replacing(pathlib.Path(sys.argv[1])) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -71,7 +71,7 @@ with atomic.replacing(pathlib.Path(sys.argv[1])) as temporary:
 
 
 def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
-    """A process that is killed in the middle has not touched the old file."""
+    """A process that is killed while writing leaves the old file unchanged."""
     path = tmp_path / "result.json"
     path.write_text("old", "utf-8")
     done = subprocess.run([sys.executable, "-c", KILLED, path], check=False)
@@ -79,8 +79,8 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == "old"
 
 
-def test_on_the_disk_before_it_is_there(tmp_path: Path) -> None:
-    """The content is forced to the disk before the new name is given: no power cut empties it."""
+def test_content_is_synced_before_the_file_is_renamed(tmp_path: Path) -> None:
+    """The content is on the disk before the file is renamed, so a power cut cannot empty it."""
     calls: list[str] = []
 
     def note(_: object, event: str, function: object) -> None:
@@ -96,7 +96,7 @@ def test_on_the_disk_before_it_is_there(tmp_path: Path) -> None:
 
 
 def test_sync(tmp_path: Path) -> None:
-    """Files and folders can be synced, what they hold stays; what is missing cannot."""
+    """Files and folders can be synced and keep their content; a missing file is an error."""
     (tmp_path / "file").write_text("kept", "utf-8")
     atomic.sync(tmp_path / "file")
     atomic.sync(tmp_path)
@@ -106,7 +106,7 @@ def test_sync(tmp_path: Path) -> None:
 
 
 def test_moving(tmp_path: Path) -> None:
-    """A file that cannot be moved is an OutputError with the folder, the reason and a remedy."""
+    """A file that cannot be moved is an OutputError with the folder, the cause and the remedy."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("kept", "utf-8")
     refused = pytest.raises(OutputError, match="Is a directory; choose another")
@@ -118,8 +118,8 @@ def test_moving(tmp_path: Path) -> None:
     assert names(tmp_path) == ["folder", "moved"]
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    """A folder that is none, or is not there, is an OutputError with the path and a remedy."""
+def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
+    """A path below a file or a missing folder is an OutputError with the path and the remedy."""
     (tmp_path / "file").write_text("kept", "utf-8")
     for path in (tmp_path / "file" / "result.json", tmp_path / "gone" / "result.json"):
         with pytest.raises(OutputError, match="choose another place") as caught:
@@ -128,7 +128,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text("utf-8") == "kept"
 
 
-def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
+def test_a_folder_is_not_replaced(tmp_path: Path) -> None:
     """A folder is not replaced by a file."""
     (tmp_path / "result.json" / "inside").mkdir(parents=True)
     with pytest.raises(OutputError, match="Is a directory"):
@@ -138,8 +138,8 @@ def test_a_folder_in_the_place_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
-def test_no_room(tmp_path: Path) -> None:
-    """A full device is an OutputError with the system's reason."""
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A full device is an OutputError with the system's message."""
 
     def fill() -> None:
         with atomic.replacing(tmp_path / "result.json") as temporary:
@@ -152,7 +152,7 @@ def test_no_room(tmp_path: Path) -> None:
 
 
 def test_make_folder(tmp_path: Path) -> None:
-    """A folder is made with its parents, found when it is there, and left as it is."""
+    """A folder is created with its parents; an existing one keeps its files."""
     folder = tmp_path / "a" / "b"
     assert atomic.make_folder(folder) == folder
     (folder / "kept").write_text("kept", "utf-8")
@@ -160,16 +160,18 @@ def test_make_folder(tmp_path: Path) -> None:
     assert names(folder) == ["kept"]
 
 
-def test_make_folder_says_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """A path below a file, and a file, are an OutputError before any work is done."""
+def test_make_folder_at_a_file(tmp_path: Path) -> None:
+    """A file, and a path below a file, are an OutputError."""
     (tmp_path / "file").write_text("", "utf-8")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(OutputError, match=f"cannot write to '{path}'"):
             atomic.make_folder(path)
 
 
-def test_make_folder_tries_to_write(tmp_path: Path, nobody: AbstractContextManager[None]) -> None:
-    """A folder without permission to write is found out."""
+def test_make_folder_checks_permission(
+    tmp_path: Path, nobody: AbstractContextManager[None]
+) -> None:
+    """A folder without permission to write is an OutputError."""
     tmp_path.chmod(0o500)
     with nobody, pytest.raises(OutputError, match="Permission denied"):
         atomic.make_folder(tmp_path)

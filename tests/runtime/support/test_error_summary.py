@@ -1,5 +1,3 @@
-"""One line of an exception."""
-
 from __future__ import annotations
 
 import pytest
@@ -16,5 +14,5 @@ from fmx_runtime.support.error_summary import error_summary
     ],
 )
 def test_first_line(error: Exception, expected: str) -> None:
-    """The first line that says something, or what kind of error it was."""
+    """The summary is the first line with text, or the exception's type."""
     assert error_summary(error) == expected

@@ -14,7 +14,7 @@ from fmx_runtime.support import json_codec
 
 @dataclass(frozen=True, kw_only=True)
 class Leaf:
-    """What stands inside another object."""
+    """An object inside another one."""
 
     size: float = 1.0
 
@@ -46,7 +46,7 @@ WHOLE: dict[str, Any] = {
     "leaf": {"size": 2.5},
 }
 
-numbers = st.floats(allow_nan=False)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
 leaves = st.builds(Leaf, size=numbers)
 everything = st.builds(
     Everything,
@@ -76,7 +76,7 @@ def test_round_trip(value: Everything, indent: int | None) -> None:
 
 
 def test_text_is_pinned() -> None:
-    """Keys are sorted, nothing is spaced, letters beyond ASCII stay letters."""
+    """Keys are sorted, there are no spaces, and letters beyond ASCII are not escaped."""
     expected = (
         '{"choice":3,"leaf":{"size":1.0},"perhaps":null,"real":0.1,"row":[1],"rows":[[]],'
         '"table":{"a":2.0,"b":1.0},"text":"Stiefel für Öl","whole":7,"yes":false}'
@@ -95,22 +95,22 @@ def test_text_is_pinned() -> None:
     assert json_codec.encode(value) == expected
 
 
-def test_whole_numbers_are_real_numbers_too() -> None:
-    """A float may be written without its point, and becomes a float."""
+def test_integers_are_accepted_as_floats() -> None:
+    """A float may be written without a decimal point."""
     value = json_codec.decode(Everything, WHOLE | {"real": 3})
     assert value.real == 3.0
     assert isinstance(value.real, float)
 
 
-def test_unknown_keys_are_passed_over() -> None:
-    """A key that a later version added is no obstacle, at any depth."""
+def test_unknown_keys_are_ignored() -> None:
+    """A key that a later version added is ignored at any depth."""
     more = WHOLE | {"later": [1], "leaf": {"size": 2.5, "later": None}}
     assert json_codec.decode(Everything, more) == json_codec.decode(Everything, WHOLE)
 
 
 @pytest.mark.parametrize("key", ["text", "whole", "real", "yes", "choice", "row", "table", "leaf"])
 def test_a_missing_key_is_named(key: str) -> None:
-    """A key without a default must be there."""
+    """A key without a default is required."""
     less = {name: value for name, value in WHOLE.items() if name != key}
     with pytest.raises(json_codec.CodecError, match=f"^lacks '{key}'$"):
         json_codec.decode(Everything, less)
@@ -119,32 +119,34 @@ def test_a_missing_key_is_named(key: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"text": 3}, "says 3 at 'text', expected str"),
-        ({"text": None}, "says None at 'text', expected str"),
-        ({"whole": "3"}, "says '3' at 'whole', expected int"),
-        ({"whole": 3.0}, "says 3.0 at 'whole', expected int"),
-        ({"whole": True}, "says True at 'whole', expected int"),
-        ({"real": "0.5"}, "says '0.5' at 'real', expected float"),
-        ({"real": False}, "says False at 'real', expected float"),
+        ({"text": 3}, "has 3 at 'text', expected str"),
+        ({"text": None}, "has None at 'text', expected str"),
+        ({"whole": "3"}, "has '3' at 'whole', expected int"),
+        ({"whole": 3.0}, "has 3.0 at 'whole', expected int"),
+        ({"whole": True}, "has True at 'whole', expected int"),
+        ({"real": "0.5"}, "has '0.5' at 'real', expected float"),
+        ({"real": False}, "has False at 'real', expected float"),
         ({"real": 10**400}, "at 'real', expected float"),
-        ({"yes": 1}, "says 1 at 'yes', expected bool"),
-        ({"choice": "b"}, "says 'b' at 'choice', expected typing.Literal['a', 3]"),
-        ({"choice": 3.0}, "says 3.0 at 'choice'"),
-        ({"choice": ["a"]}, "says ['a'] at 'choice'"),
-        ({"row": [1, "2"]}, "says '2' at 'row[1]', expected int"),
-        ({"row": {"0": 1}}, "says {'0': 1} at 'row'"),
-        ({"row": "12"}, "says '12' at 'row'"),
-        ({"table": {"a": "b"}}, "says 'b' at 'table.a', expected float"),
+        ({"real": float("nan")}, "has nan at 'real', expected float"),
+        ({"table": {"a": float("inf")}}, "has inf at 'table.a', expected float"),
+        ({"yes": 1}, "has 1 at 'yes', expected bool"),
+        ({"choice": "b"}, "has 'b' at 'choice', expected typing.Literal['a', 3]"),
+        ({"choice": 3.0}, "has 3.0 at 'choice'"),
+        ({"choice": ["a"]}, "has ['a'] at 'choice'"),
+        ({"row": [1, "2"]}, "has '2' at 'row[1]', expected int"),
+        ({"row": {"0": 1}}, "has {'0': 1} at 'row'"),
+        ({"row": "12"}, "has '12' at 'row'"),
+        ({"table": {"a": "b"}}, "has 'b' at 'table.a', expected float"),
         ({"table": {"a\nb": "b"}}, r"at 'table.a\nb'"),
-        ({"table": []}, "says [] at 'table'"),
-        ({"leaf": 3}, "says 3 at 'leaf', expected Leaf"),
-        ({"leaf": {"size": "2"}}, "says '2' at 'leaf.size', expected float"),
-        ({"perhaps": 0}, "says 0 at 'perhaps', expected Leaf"),
-        ({"rows": [[{}], [{}, {"size": None}]]}, "says None at 'rows[1][1].size', expected float"),
+        ({"table": []}, "has [] at 'table'"),
+        ({"leaf": 3}, "has 3 at 'leaf', expected Leaf"),
+        ({"leaf": {"size": "2"}}, "has '2' at 'leaf.size', expected float"),
+        ({"perhaps": 0}, "has 0 at 'perhaps', expected Leaf"),
+        ({"rows": [[{}], [{}, {"size": None}]]}, "has None at 'rows[1][1].size', expected float"),
     ],
 )
 def test_a_wrong_value_is_named(change: dict[str, Any], message: str) -> None:
-    """A value of another type is said in one line, with its place and what was expected."""
+    """The message has a wrong value, its place and the expected type, in one line."""
     with pytest.raises(json_codec.CodecError) as caught:
         json_codec.decode(Everything, WHOLE | change)
     assert message in str(caught.value)
@@ -159,37 +161,49 @@ def test_long_values_are_cut() -> None:
 
 
 @pytest.mark.parametrize("depth", [10, 900, 960, 980, 990, 1000, 100_000])
-def test_deep_values(depth: int) -> None:
-    """However deep a wrong value is nested, it is a CodecError, and no RecursionError."""
+def test_deeply_nested_values(depth: int) -> None:
+    """A wrong value nested at any depth is a CodecError, not a RecursionError."""
     text = json.dumps(WHOLE)[:-1] + ', "whole": ' + "[" * depth + "]" * depth + "}"
     with pytest.raises(json_codec.CodecError, match=r"nested too deeply|at 'whole', expected int"):
         json_codec.decode(Everything, json_codec.parse(text))
 
 
 @pytest.mark.parametrize("text", ["", "{", "nope", '{"a": }', "\x00", "1" * 5000, '{"a": "\n"}'])
-def test_what_is_no_json(text: str) -> None:
-    """Text that is no JSON is said to be none."""
-    with pytest.raises(json_codec.CodecError, match="is no JSON: "):
+def test_other_text_is_refused(text: str) -> None:
+    """Text that is not JSON is refused."""
+    with pytest.raises(json_codec.CodecError, match="is not JSON: "):
+        json_codec.parse(text)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_json_cannot_hold(number: float) -> None:
+    """NaN and infinity are a CodecError when writing and when reading, at any depth."""
+    with pytest.raises(json_codec.CodecError, match="holds NaN or infinity, which JSON cannot"):
+        json_codec.encode(Leaf(size=number))
+    with pytest.raises(json_codec.CodecError, match="holds NaN or infinity, which JSON cannot"):
+        json_codec.dump({"a": [{"b": number}]})
+    text = json.dumps({"a": [{"b": number}]})  # as Python writes them
+    with pytest.raises(json_codec.CodecError, match=r"is not JSON: -?(NaN|Infinity) is not a JSON"):
         json_codec.parse(text)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '"text"', "null", "true"])
-def test_what_is_no_object(text: str) -> None:
-    """JSON of another kind than an object is refused."""
-    with pytest.raises(json_codec.CodecError, match="is no JSON object"):
+def test_other_values_are_refused(text: str) -> None:
+    """JSON that is not an object is refused."""
+    with pytest.raises(json_codec.CodecError, match="is not a JSON object"):
         json_codec.parse(text)
 
 
 @given(st.text() | json_values.map(json.dumps))
-def test_any_text(text: str) -> None:
+def test_arbitrary_text(text: str) -> None:
     """Arbitrary text, and arbitrary JSON, is an object or a CodecError."""
     with contextlib.suppress(json_codec.CodecError):
         assert isinstance(json_codec.parse(text), dict)
 
 
 @given(st.sampled_from([*WHOLE, "perhaps", "rows"]), json_values)
-def test_any_value(key: str, value: Any) -> None:
-    """An arbitrary value in any place is decoded as it is, or is a CodecError."""
+def test_arbitrary_values(key: str, value: Any) -> None:
+    """An arbitrary value in any place is decoded unchanged, or is a CodecError."""
     try:
         decoded = json_codec.decode(Everything, WHOLE | {key: value})
     except json_codec.CodecError as error:

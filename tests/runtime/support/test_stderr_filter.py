@@ -24,8 +24,8 @@ def run(code: str, **options: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_native_output_is_kept_off() -> None:
-    """What is written to descriptor 2 meanwhile is gone; Python's own lines come in their order."""
+def test_native_output_is_discarded() -> None:
+    """What is written to descriptor 2 is discarded; Python's own lines stay, in their order."""
     done = run(
         "os.write(2, b'before\\n')\n"
         "with filter_native_stderr():\n"
@@ -40,8 +40,8 @@ def test_native_output_is_kept_off() -> None:
     assert done.stdout == "result\n"
 
 
-def test_it_can_be_nested_and_left_by_an_exception() -> None:
-    """However it is left, stderr is what it was, and no descriptor stays open."""
+def test_nested_and_left_by_an_exception() -> None:
+    """Afterwards stderr is restored and no descriptor stays open."""
     done = run(
         "before = os.listdir('/proc/self/fd')\n"
         "kept = sys.stderr\n"
@@ -58,21 +58,21 @@ def test_it_can_be_nested_and_left_by_an_exception() -> None:
     assert done.stdout == "True True\n"
 
 
-def test_names_that_are_no_text() -> None:
-    """A file name that is no UTF-8 can be printed meanwhile, as Python prints it on stderr."""
+def test_undecodable_file_names() -> None:
+    """A file name that is not UTF-8 is escaped, as Python does on stderr."""
     done = run("with filter_native_stderr():\n    print('caf\\udce9 ä', file=sys.stderr)\n")
     assert done.stderr == "caf\\udce9 ä\n"
 
 
 def test_a_closed_stderr() -> None:
-    """A process that was started without a stderr goes on, and its other files are untouched."""
+    """A process without a stderr still works, and no other file takes its place."""
     code = "with filter_native_stderr():\n    print('result')\n"
     done = run(code, preexec_fn=lambda: os.close(2))
     assert (done.returncode, done.stdout) == (0, "result\n")
 
 
 def test_a_stream_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where stderr is no file, as in a notebook, it stays what it is."""
+    """Where stderr is not a file, as in a notebook, it is not replaced."""
     memory = io.StringIO()
     monkeypatch.setattr(sys, "stderr", memory)
     with filter_native_stderr():
