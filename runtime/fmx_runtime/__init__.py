@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ImageError,
         ModelFileError,
         OutputError,
+        PredictionError,
     )
     from fmx_runtime.model_file.metadata import ModelMetadata
 
@@ -36,6 +37,7 @@ __all__ = [
     "ModelMetadata",
     "OutputError",
     "Prediction",
+    "PredictionError",
 ]
 
 # the module of each public name; of all others it is `errors`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fmx_runtime.backends.selection import open_backend
-from fmx_runtime.errors import BackendError, ImageError, ModelFileError
+from fmx_runtime.errors import BackendError, ImageError, ModelFileError, PredictionError
+from fmx_runtime.images.decode import image_name
 from fmx_runtime.images.preprocess import to_pixels, to_tensor
 from fmx_runtime.model_file.container import read_checked_metadata, read_model
 
@@ -157,11 +159,17 @@ class Classifier:
 
         Raises:
             ImageError: the image cannot be read.
+            PredictionError: a score is NaN or infinite.
             ValueError: ``top_k`` is less than 1.
         """
         if top_k < 1:
             raise ValueError(f"top_k must be at least 1. Received: top_k={top_k}")
         scores = self._scores(to_pixels(image, self._spec, segment_garment=self._segment_garment))
+        if not math.isfinite(sum(scores)):
+            raise PredictionError(
+                f"{image_name(image)} cannot be classified: the scores of the model are not finite "
+                "numbers: test the model with 'fmx-run --self-test', or export it again"
+            )
         if top_k == 1:
             best = [scores.index(max(scores))]
         else:
@@ -184,13 +192,14 @@ class Classifier:
         Raises:
             ImageError: an image cannot be read; the message says which one. To skip such images,
                 call `classify` for each.
+            PredictionError: a score of an image is NaN or infinite; the message says which image.
         """
         predictions = []
         for index, image in enumerate(images):
             try:
                 predictions.append(self.classify(image, top_k))
-            except ImageError as error:
-                raise ImageError(f"image {index}: {error}") from error
+            except (ImageError, PredictionError) as error:
+                raise type(error)(f"image {index}: {error}") from error
         return predictions
 
     def fork(self) -> int:

@@ -6,6 +6,7 @@
     ├── ModelFileError      3   (ValueError)   a file is missing, damaged or not a model
     ├── BackendError        3   (ImportError)  no interpreter for the model is installed
     ├── ImageError          1   (ValueError)   an image cannot be read
+    ├── PredictionError     1   (ValueError)   a model's scores are not finite numbers
     ├── DataError           1   (ValueError)   a data set, run or option cannot be used
     ├── OutputError         1   (OSError)      a result cannot be written
     └── ExportError         3   (RuntimeError) a model cannot be converted correctly
@@ -24,6 +25,7 @@ __all__ = [
     "ImageError",
     "ModelFileError",
     "OutputError",
+    "PredictionError",
 ]
 
 
@@ -47,6 +49,10 @@ class BackendError(FmxError, ImportError):
 
 class ImageError(FmxError, ValueError):
     """An image cannot be read."""
+
+
+class PredictionError(FmxError, ValueError):
+    """The scores of a model for an image are not finite numbers."""
 
 
 class DataError(FmxError, ValueError):

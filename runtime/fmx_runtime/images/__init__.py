@@ -1,1 +1,1 @@
-"""An image in any form -> the pixels and the tensor that a network takes."""
+"""Read an image in any form and prepare it as the input of a network."""

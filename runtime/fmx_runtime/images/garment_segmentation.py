@@ -1,10 +1,29 @@
-"""The garment in a photo, shown as Fashion-MNIST shows garments.
+"""Segment the garment in a photo, and show it as Fashion-MNIST shows garments.
 
-There it lies on black, trimmed, and dark cloth is bright. In a photo it is told from the
-ground by which colours are found in the middle rather than at the border, by how many colour steps
-lie on the way in, and by that neighbours alike in colour belong together.
+Fashion-MNIST shows a garment on black, trimmed on all four sides, and dark cloth is bright. A photo
+shows it on a floor, a bed or a hanger. Networks trained on Fashion-MNIST need the former.
 
-Whole numbers and a small copy: the same bits on every machine, for one version of Pillow.
+The algorithm is an iterated color-model segmentation, related to GrabCut (Rother, Kolmogorov and
+Blake, 2004). It works on a copy of at most 80 pixels a side:
+
+1. Prior: the garment is more likely in the center of the image, the background at its border.
+2. Color model: two histograms of colors, one of the garment and one of the background, weighted by
+   the current belief. The evidence of a pixel is the log-odds of its color.
+3. Border distance, from the third iteration on: the sum of the color steps on the smoothest path
+   from the border to a pixel. Background is reached without a step, a garment only across its
+   edge.
+4. Smoothing: pixels take over the belief of neighbors of similar color, in a few mean-field steps
+   where GrabCut computes a minimum cut.
+5. Steps 2 to 4 are repeated five times in all. Then threads and small parts are removed, small
+   holes are filled, and the mask is scaled to the photo.
+
+All arithmetic is in integers, or in floats that hold them exactly: the result is the same to the
+bit on every machine, for one version of Pillow. Nothing is trained.
+
+What is measured, by the tests: `is_photo` finds at least 98 % of more than 300 real photos, and
+takes no Fashion-MNIST image for one. On eight real photos, 160 pixels high, the bounding box is
+within 6 pixels of one drawn by eye. On drawn T-shirts the intersection over union is above 0.9.
+``tools/photo_accuracy.py`` measures how often a model is right with and without segmentation.
 """
 
 from __future__ import annotations
@@ -12,46 +31,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 from PIL import Image, ImageChops
 
-if TYPE_CHECKING:
-    from types import EllipsisType
+from fmx_runtime.images.segmentation.border_distance import distance_evidence
+from fmx_runtime.images.segmentation.color_model import (
+    bins_with_neighbors,
+    color_bins,
+    color_evidence,
+)
+from fmx_runtime.images.segmentation.mask_cleanup import clean_mask
+from fmx_runtime.images.segmentation.pixel_grid import HALF_WAY, border_mask, distance_from_center
+from fmx_runtime.images.segmentation.scales import MAX_BELIEF
+from fmx_runtime.images.segmentation.smoothing import neighbor_similarity, smooth
 
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Bytes = NDArray[np.uint8]
-    Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
-    Numbers = NDArray[np.int32]
-    Part = tuple[EllipsisType, slice, slice]
-    Places = NDArray[np.intp]
 
 __all__ = ["is_photo", "segment_garment"]
 
-_SIDE = 80  # longest side of the copy that is looked at, pixels
-_MOST_SIDE = 256  # larger images are shrunk by a whole factor, to no less than this
-_FLAT = 16  # so far from black or white may a drawn ground be, after a JPEG file too
-_VISIBLE = [max(40, value) for value in range(256)] * 3  # white cloth must not vanish on black
+# Sizes, in pixels
+_WORKING_SIDE = 80  # the longest side of the copy that is segmented
+_MIN_REDUCED_SIDE = 256  # larger photos are reduced by a whole factor, to no less than this
+_BORDER_WIDTH = _WORKING_SIDE // 24  # at first, all that is so near to the border is background
 
-# Evidence for the garment is a logarithm of odds, in 1/16 of a bit; belief in it goes from 0 to 64.
-_CERTAIN = 64
-_MOST_EVIDENCE = 64
-_MOST_WAY = 40  # evidence by the way in from the border
-_MIDDLE, _OUTWARD = 40, 90  # evidence in the middle; what it loses on the way to the border
-_LEAST_STEP = 6  # smaller differences between neighbours are shades, not edges
-_LOOKS, _MORE_LOOKS, _TALKS = 2, 3, 6
-_BINS = 16  # of each of three channels
-_STEPS = np.indices((3, 3, 3)).reshape(3, 1, 27) - 1  # from a bin to those around
-_LIKENESS = (2.0 - np.abs(_STEPS)).prod(0)[0]
-_FAR = 1 << 20
+# Levels, 0 to 255
+_PLAIN_TOLERANCE = 16  # how far from black or white a plain background may be, also in JPEG files
+_MIN_GARMENT_LEVEL = 40  # white cloth, once inverted, must remain visible on black
+_GARMENT_LEVELS = [max(_MIN_GARMENT_LEVEL, level) for level in range(256)] * 3  # three channels
+
+# The prior
+_CENTER_EVIDENCE = 40  # in the center of the image; as much against the garment at the border
+_CENTER_FALLOFF = 90  # how much of it is lost on the way to the middle of a side
+
+_COLOR_ITERATIONS = 2  # with the prior and the color model only
+# With the border distance too: by now the belief tells where the garment reaches the border
+_DISTANCE_ITERATIONS = 3
+
+_MIN_GARMENT_SHARE = 50  # a garment of less than 1/50 of the image is a mistake
 
 
 def is_photo(image: Image.Image) -> bool:
-    """Whether there is a scene around the thing, rather than a plain black or white ground.
+    """Return whether an image shows a scene rather than an object on plain black or white.
 
-    All of Fashion-MNIST has a black ground, shops' images a white one; the thing itself may
-    reach the border. A quarter of the border is enough to tell.
+    All Fashion-MNIST images have a black background and shops' images have a white one. The object
+    itself may reach the border, so a quarter of the border is enough.
 
     Args:
         image: mode L or RGB, any size.
@@ -59,242 +84,74 @@ def is_photo(image: Image.Image) -> bool:
     width, height = image.size
     edges = [(0, 0, width, 1), (0, height - 1, width, height)]
     edges += [(0, 0, 1, height), (width - 1, 0, width, height)]
-    parts = [np.asarray(image.crop(edge).convert("RGB")).reshape(-1, 3) for edge in edges]
-    border = np.concatenate(parts)
-    black = np.count_nonzero((border <= _FLAT).all(axis=1))
-    white = np.count_nonzero((border >= 255 - _FLAT).all(axis=1))
+    pixels = [np.asarray(image.crop(edge).convert("RGB")).reshape(-1, 3) for edge in edges]
+    border = np.concatenate(pixels)
+    black = np.count_nonzero((border <= _PLAIN_TOLERANCE).all(axis=1))
+    white = np.count_nonzero((border >= 255 - _PLAIN_TOLERANCE).all(axis=1))
     return bool(4 * max(black, white) < len(border))
 
 
 def segment_garment(image: Image.Image) -> Image.Image:
-    """The garment alone: negated, on black, trimmed to it on all four sides.
+    """Return the garment alone: inverted, on black, trimmed on all four sides.
 
     Args:
-        image: mode L or RGB, any size; a photo, see `is_photo`.
+        image: a photo, see `is_photo`; mode L or RGB, any size.
 
     Returns:
-        Mode RGB, of the garment's aspect ratio, less than 512 pixels a side. Where no garment can
-        be told from the ground, all of the image, negated.
+        Mode RGB, with the aspect ratio of the garment, less than 512 pixels a side. If no garment
+        is found, all of the photo, inverted.
     """
-    image = image.reduce(max(1, max(image.size) // _MOST_SIDE)).convert("RGB")
-    alpha = Image.fromarray(_garment(_small(image)) * np.uint8(255))
-    (width, height), (across, down) = image.size, alpha.size
-    left, top, right, bottom = alpha.getbbox() or (0, 0, across, down)
-    near = left * width // across, top * height // down
-    box = (*near, -(-right * width // across), -(-bottom * height // down))
-    alpha = alpha.resize(image.size).crop(box)
-    negative = ImageChops.invert(image.crop(box)).point(_VISIBLE)
-    return Image.composite(negative, Image.new("RGB", alpha.size), alpha)
+    image = image.reduce(max(1, max(image.size) // _MIN_REDUCED_SIDE)).convert("RGB")
+    mask = Image.fromarray(_garment_mask(_working_copy(image)) * np.uint8(255))
+    box = _scaled_bounding_box(mask, image.size)
+    alpha = mask.resize(image.size).crop(box)
+    inverted = ImageChops.invert(image.crop(box)).point(_GARMENT_LEVELS)
+    return Image.composite(inverted, Image.new("RGB", alpha.size), alpha)
 
 
-def _small(image: Image.Image) -> Image.Image:
-    longest = max(_SIDE, *image.size)
-    width, height = (max(1, (side * _SIDE + longest // 2) // longest) for side in image.size)
+def _scaled_bounding_box(mask: Image.Image, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the mask's bounding box in an image of that size, rounded outward."""
+    (width, height), (mask_width, mask_height) = size, mask.size
+    left, top, right, bottom = mask.getbbox() or (0, 0, mask_width, mask_height)
+    return (
+        left * width // mask_width,
+        top * height // mask_height,
+        -(-right * width // mask_width),
+        -(-bottom * height // mask_height),
+    )
+
+
+def _working_copy(image: Image.Image) -> Image.Image:
+    """Return the image with at most `_WORKING_SIDE` pixels a side."""
+    longest = max(_WORKING_SIDE, *image.size)
+    width, height = (
+        max(1, (side * _WORKING_SIDE + longest // 2) // longest) for side in image.size
+    )
     return image.resize((width, height), Image.Resampling.BILINEAR)
 
 
-def _garment(small: Image.Image) -> Mask:
-    """Where the garment is: bool ``(h, w)``, true somewhere.
+def _garment_mask(image: Image.Image) -> Mask:
+    """Return where the garment is: bool ``(h, w)``, true somewhere.
 
-    A guess gives models of the colours inside and outside, these give a better guess, and so on.
+    Args:
+        image: see `_working_copy`.
     """
-    colours, ties = _binned(small), _ties(small)
-    alike = _alike(colours)
-    middle = np.maximum(_MIDDLE - _off_centre(colours.shape) * _OUTWARD // _CERTAIN, -_MIDDLE)
-    inside, outside = np.clip(middle, 0, _CERTAIN), np.clip(-middle, 0, _CERTAIN)
-    outside[_rim(colours.shape, _SIDE // 24)] = _CERTAIN
-    evidence = middle
-    for look in range(_LOOKS + _MORE_LOOKS):
-        if look == _LOOKS:  # only now is it known where the garment itself reaches the border
-            evidence = (middle + _way_in(small, inside)) // 2
-        inside = _agreed(evidence + _by_colour(colours, alike, inside, outside), ties)
-        outside = _CERTAIN - inside
-    mask = _tidy(2 * inside > _CERTAIN)
-    return mask if 50 * np.count_nonzero(mask) >= mask.size else np.ones_like(mask)  # a speck: all
-
-
-def _off_centre(shape: tuple[int, ...]) -> Numbers:
-    """0 in the middle, 64 half way along each side, 128 in the corners; flat within."""
-    down, across = (
-        np.abs(2 * np.arange(n, dtype=np.int32) - (n - 1)) * _CERTAIN // n for n in shape
+    bins, similarity = color_bins(image), neighbor_similarity(image)
+    occurring_bins = bins_with_neighbors(bins)
+    prior = np.maximum(
+        _CENTER_EVIDENCE - distance_from_center(bins.shape) * _CENTER_FALLOFF // HALF_WAY,
+        -_CENTER_EVIDENCE,
     )
-    far: Numbers = (down[:, np.newaxis] ** 4 + across**4) // _CERTAIN**3
-    return far
-
-
-def _rim(shape: tuple[int, ...], width: int) -> Mask:
-    rim = np.ones(shape, bool)
-    rim[width:-width, width:-width] = False
-    return rim
-
-
-def _binned(small: Image.Image) -> Places:
-    """Each pixel's colour as one of 16 x 16 x 16; hue and saturation finer than brightness."""
-    brightness, blue, red = _planes(small.convert("YCbCr"))
-    blue, red = (np.clip((channel - 64) // 8, 0, _BINS - 1) for channel in (blue, red))
-    bins: Places = ((brightness // 16 * _BINS + blue) * _BINS + red).astype(np.intp)
-    return bins
-
-
-def _planes(image: Image.Image) -> Numbers:
-    """The channels one after the other: int32 ``(c, h, w)``."""
-    return np.asarray(image).transpose(2, 0, 1).astype(np.int32, order="C")
-
-
-def _alike(colours: Places) -> Places:
-    """The bins that occur and, by `_STEPS`, those near them: ``(n, 27)``."""
-    cube = (_BINS,) * 3
-    found = np.argwhere(np.bincount(colours.ravel(), minlength=_BINS**3).reshape(cube))
-    near: Places = np.ravel_multi_index((*(found.T[..., np.newaxis] + _STEPS),), cube, "clip")
-    return near
-
-
-def _by_colour(colours: Places, alike: Places, inside: Numbers, outside: Numbers) -> Numbers:
-    """Evidence by how much commoner a pixel's colour is inside than outside."""
-    ratio = _log(_shares(colours, alike, inside)) - _log(_shares(colours, alike, outside))
-    evidence = np.zeros(_BINS**3, np.int32)
-    evidence[alike[:, 13]] = ratio.clip(-_MOST_EVIDENCE, _MOST_EVIDENCE)
-    return evidence[colours]
-
-
-def _shares(colours: Places, alike: Places, weights: Numbers) -> Floats:
-    """Bins' shares, in millionths; similar colours count a little; none is impossible."""
-    counts = np.bincount(colours.ravel(), weights.ravel(), _BINS**3)
-    shares: Floats = counts[alike] @ _LIKENESS * 1_000_000  # exact
-    return shares // (64 * max(1, int(weights.sum()))) + 24
-
-
-def _log(numbers: Floats) -> Numbers:
-    """16 times the binary logarithm, straight between powers of two: exact on every machine."""
-    mantissa, exponent = np.frexp(numbers)
-    return exponent.astype(np.int32) * 16 + (mantissa * 32).astype(np.int32)
-
-
-def _ties(small: Image.Image) -> NDArray[np.int16]:
-    """How alike each pixel and its eight neighbours are, 0 to 64: int16 ``(3, 3, h * w)``.
-
-    0 for itself and beyond the border.
-    """
-    colours = _planes(small)
-    steps = ((0, 1), (1, 0), (1, 1), (1, -1))
-    pairs = [_neighbours(*step) for step in steps]
-    squares = [((colours[near] - colours[far]) ** 2).sum(0) for near, far in pairs]
-    usual = max(16, sum(int(s.sum()) for s in squares) // max(1, sum(s.size for s in squares)))
-    ties = np.zeros((3, 3, *colours.shape[1:]), np.int16)
-    for (down, across), (near, far), square in zip(steps, pairs, squares, strict=True):
-        tie = _CERTAIN * usual // (usual + 2 * square)
-        ties[1 + down, 1 + across][near] = ties[1 - down, 1 - across][far] = tie
-    return ties.reshape(3, 3, -1)
-
-
-def _neighbours(down: int, across: int) -> tuple[Part, Part]:
-    """All pixels that have a neighbour at that step, 0 or 1 down, -1 to 1 across; and those."""
-    cut = {0: (slice(None),) * 2, 1: (slice(None, -1), slice(1, None))}
-    rows, columns = cut[down], cut[abs(across)][:: -1 if across < 0 else 1]
-    return (..., rows[0], columns[0]), (..., rows[1], columns[1])
-
-
-def _agreed(evidence: Numbers, ties: NDArray[np.int16]) -> Numbers:
-    """Belief, 0 to 64, after each pixel has heard its neighbours a few times."""
-    own = evidence.ravel().astype(np.int16)  # faster; eight times 64 * 32 fit in
-    width, half = evidence.shape[1], np.int16(_CERTAIN // 2)
-    around = np.zeros(len(own) + 2 * (width + 1), np.int16)
-    leaning = around[width + 1 : -width - 1]
-    neighbours = as_strided(around, ties.shape, (2 * width, 2, 2))
-    (own >> 1).clip(-half, half, out=leaning)
-    for _ in range(_TALKS):
-        heard = (ties * neighbours).reshape(9, -1).sum(0, np.int16)
-        (own + (heard >> 5) >> 1).clip(-half, half, out=leaning)
-    return leaning.reshape(evidence.shape) + np.int32(half)
-
-
-def _way_in(small: Image.Image, inside: Numbers) -> Numbers:
-    """Evidence by the colour steps on the smoothest way in, over every other pixel."""
-    colours = _medians(np.asarray(small.convert("YCbCr"))).astype(np.int32)
-    shape = colours.shape[1:]
-    # likely garment is dear to set out from
-    start = np.maximum(0, inside[::2, ::2] - 8) * 24
-    way = np.where(_rim(shape, 1), start, _FAR).astype(np.int32).ravel()
-    climbs = []
-    for near, far, step in ((*_neighbours(1, 0), shape[1]), (*_neighbours(0, 1), 1)):
-        climb = np.full(shape, _FAR, np.int32)  # no way from one row's end to the next
-        climb[near] = np.maximum(0, np.abs(colours[near] - colours[far]).max(0) - _LEAST_STEP)
-        one, height, other = way[:-step], climb.ravel()[:-step], way[step:]
-        climbs += [(one, height, other), (other, height, one)]
-    for _ in range(_SIDE // 4):
-        before = way.copy()
-        for start, height, end in climbs * 4:
-            np.minimum(end, start + height, out=end)
-        if np.array_equal(way, before):
-            break
-    whole = way.reshape(shape).repeat(2, 0).repeat(2, 1)
-    way = whole[: inside.shape[0], : inside.shape[1]]
-    within = np.sort(way[2 * inside > _CERTAIN])
-    usual = max(8, int(within[len(within) // 2])) if len(within) else 8
-    evidence: Numbers = np.clip(way * 2 * _MOST_WAY // usual - _MOST_WAY, -_MOST_WAY, _MOST_WAY)
-    return evidence
-
-
-def _medians(pixels: Bytes) -> Bytes:
-    """Every other pixel's median with its eight neighbours: uint8 ``(c, h, w)``."""
-    height, width = pixels.shape[:2]
-    wide = pixels.transpose(2, 0, 1)
-    for axis, side in ((1, height), (2, width)):
-        wide = wide.take(range(-1, side + 1), axis, mode="clip")
-    rows = _sorted(*(wide[:, top : top + height : 2] for top in range(3)))
-    ranks = [_sorted(*(row[:, :, left : left + width : 2] for left in range(3))) for row in rows]
-    return _sorted(ranks[0][2], ranks[1][1], ranks[2][0])[1]
-
-
-def _sorted(a: Bytes, b: Bytes, c: Bytes) -> list[Bytes]:
-    """Least, middle and greatest of three arrays, element by element."""
-    low, high = np.minimum(a, b), np.maximum(a, b)
-    return [np.minimum(low, c), np.maximum(low, np.minimum(high, c)), np.maximum(high, c)]
-
-
-def _tidy(mask: Mask) -> Mask:
-    """Without hooks and threads, without what lies about and is small, without small holes."""
-    mask = _grown(~_grown(~mask))
-    parts = _parts(mask)
-    # the nearer to the middle, the more a pixel counts
-    sizes = np.bincount(parts.ravel(), (_CERTAIN + 1 - _off_centre(mask.shape) // 2).ravel())
-    sizes[0] = 0
-    kept = (5 * sizes >= sizes.max())[parts] & mask
-    gaps = _parts(~kept)
-    areas = np.bincount(gaps.ravel())
-    small = 8 * areas < np.count_nonzero(kept)
-    small[gaps[_rim(mask.shape, 1)]] = False  # what reaches the border is no hole
-    small[0] = True  # the garment itself
-    tidy: Mask = small[gaps]
-    return tidy
-
-
-def _grown(mask: Mask) -> Mask:
-    """With all eight neighbours of each pixel."""
-    for _ in range(2):
-        wide = mask.copy()
-        wide[1:] |= mask[:-1]
-        wide[:-1] |= mask[1:]
-        mask = wide.T
+    garment, background = np.clip(prior, 0, MAX_BELIEF), np.clip(-prior, 0, MAX_BELIEF)
+    background[border_mask(bins.shape, _BORDER_WIDTH)] = MAX_BELIEF
+    spatial = prior
+    for iteration in range(_COLOR_ITERATIONS + _DISTANCE_ITERATIONS):
+        if iteration == _COLOR_ITERATIONS:
+            spatial = (prior + distance_evidence(image, garment)) // 2
+        color = color_evidence(bins, occurring_bins, garment, background)
+        garment = smooth(spatial + color, similarity)
+        background = MAX_BELIEF - garment
+    mask = clean_mask(2 * garment > MAX_BELIEF)
+    if _MIN_GARMENT_SHARE * np.count_nonzero(mask) < mask.size:
+        return np.ones_like(mask)
     return mask
-
-
-def _parts(mask: Mask) -> Numbers:
-    """Connected pixels get one number, 1 or more; those outside ``mask`` get 0."""
-    height, width = mask.shape[0], mask.shape[1] + 1
-    apart = np.zeros(height * width + 1, bool)  # no run of pixels goes on in the next row
-    apart[1:].reshape(height, width)[:, :-1] = mask
-    starts, ends = np.flatnonzero(apart[1:] != apart[:-1]).reshape(-1, 2).T
-    # each run touches some that follow one another in the row below
-    first = np.searchsorted(ends, starts + width, "right")
-    count = np.searchsorted(starts, ends + width) - first
-    above = np.arange(len(starts)).repeat(count)
-    below = np.arange(len(above)) + (first + count - count.cumsum()).repeat(count)
-    numbers = np.arange(len(starts))
-    while (numbers[above] != numbers[below]).any():
-        for one, other in ((above, below), (below, above)):
-            np.minimum.at(numbers, numbers[one], numbers[other])
-        numbers = numbers[numbers]
-    parts = np.zeros(mask.shape, np.int32)
-    parts[mask] = (numbers + 1).repeat(ends - starts)
-    return parts

@@ -1,4 +1,4 @@
-"""What the network sees of an image, as an image."""
+"""Save the preprocessed pixels of an image as a PNG file, to see what the network sees."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def save_preprocessed(
     spec: InputSpec,
     path: str | os.PathLike[str],
     *,
-    photo: bool | None = None,
+    segment_garment: bool | None = None,
 ) -> None:
-    """Write the pixels that go into the network, one for one, to a PNG file.
+    """Write the pixels of the network's input to a PNG file, unchanged.
 
     Args:
         image: see `ImageLike`.
         spec: the model's input.
-        path: of the file; one that is there is replaced, unless it is the image.
-        photo: see `to_pixels`.
+        path: of the PNG file. An existing file is replaced, unless it is the image itself.
+        segment_garment: see `to_pixels`.
 
     Raises:
         ImageError: the image cannot be read; no file is written.
         OutputError: the file cannot be written.
     """
-    pixels = to_pixels(image, spec, photo=photo)
+    pixels = to_pixels(image, spec, segment_garment=segment_garment)
     target = Path(path)
     if not target.parent.is_dir():
-        raise OutputError(f"cannot write '{target}': there is no folder '{target.parent}'")
+        raise OutputError(f"cannot write '{target}': folder '{target.parent}' does not exist")
     if isinstance(image, (str, os.PathLike)) and target.exists() and target.samefile(image):
-        raise OutputError(f"cannot write '{target}': it is the image itself")
-    decoded = Image.fromarray(pixels[:, :, 0] if spec.channels == 1 else pixels)
+        raise OutputError(f"cannot write '{target}': it is the image itself; choose another file")
+    preprocessed = Image.fromarray(pixels[:, :, 0] if spec.channels == 1 else pixels)
     png = io.BytesIO()
-    decoded.save(png, "png")
+    preprocessed.save(png, "png")
     atomic.write(target, png.getvalue())

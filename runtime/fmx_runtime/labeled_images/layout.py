@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fmx_runtime.errors import DataError
-from fmx_runtime.sources.paths import SUFFIXES, expand
+from fmx_runtime.sources.paths import IMAGE_SUFFIXES, expand_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,7 +104,7 @@ def image_files(folder: Path, report: Callable[[str], None] = _warn) -> list[Pat
             image at all.
     """
     files = []
-    for path, error in expand(str(folder)):
+    for path, error in expand_path(str(folder)):
         if error:
             report(str(error))
         else:
@@ -117,7 +117,7 @@ def loose_images(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.name[0] != "." and path.suffix.lower() in SUFFIXES and path.is_file()
+        if path.name[0] != "." and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
     )
 
 

@@ -1,1 +1,1 @@
-"""Where images come from: files, standard input, a watched folder, a camera."""
+"""Where images come from: files and folders, standard input, a watched folder, a camera."""

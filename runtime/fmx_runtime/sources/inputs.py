@@ -1,4 +1,4 @@
-"""The images that are asked about, wherever they come from, each as it comes."""
+"""The images to classify, one after the other, wherever they come from."""
 
 from __future__ import annotations
 
@@ -6,42 +6,47 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from fmx_runtime.errors import ImageError
-from fmx_runtime.sources.paths import expand, matching
+from fmx_runtime.sources.paths import expand_path, expand_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fmx_runtime.images.preprocess import ImageLike
 
-__all__ = ["STDIN", "InputImage", "filmed", "named", "watched"]
+__all__ = ["STDIN", "InputImage", "from_camera", "from_paths", "from_watched_folder"]
 
 STDIN = "-"
-"""Stands for the standard input among names, and for an image that came from there."""
+"""Means the standard input among paths, and is the path of an image that came from there."""
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
 
 
 class InputImage(NamedTuple):
-    """An image, or why there is none, and what it is called."""
+    """An image to classify.
+
+    Attributes:
+        path: what the results call the image.
+        image: the image, or the error if there is none.
+        frame: the number of the frame, from 0, for a camera or a video.
+    """
 
     path: str
     image: ImageLike | ImageError
     frame: int | None = None
-    """Its number among the frames of a camera, from 0."""
 
 
-def named(names: Iterable[str]) -> Iterator[InputImage]:
-    """The images that names on a command line mean: files, folders, patterns and ``-``."""
-    for name in names:
-        if name == STDIN:
-            yield from _sent()
+def from_paths(paths: Iterable[str]) -> Iterator[InputImage]:
+    """Yield the images of a command line: files, folders, patterns and ``-``."""
+    for path in paths:
+        if path == STDIN:
+            yield from _from_stdin()
         else:
-            for path, error in matching(name):
-                yield InputImage(path, error or path)
+            for found, error in expand_pattern(path):
+                yield InputImage(found, error or found)
 
 
-def watched(folder: str) -> Iterator[InputImage]:
-    """Each new image in a folder, without an end, see `fmx_runtime.sources.watch.new_images`."""
+def from_watched_folder(folder: str) -> Iterator[InputImage]:
+    """Yield each new image in a folder, endlessly, see `fmx_runtime.sources.watch.new_images`."""
     from pathlib import Path
 
     from fmx_runtime.sources.watch import new_images
@@ -50,29 +55,30 @@ def watched(folder: str) -> Iterator[InputImage]:
         yield InputImage(str(path), str(path))
 
 
-def filmed(source: str) -> Iterator[InputImage]:
-    """Each frame of a camera or a video, see `fmx_runtime.sources.camera.frames`.
+def from_camera(source: str) -> Iterator[InputImage]:
+    """Yield each frame of a camera or a video, see `fmx_runtime.sources.camera.frames`.
 
-    Named by the camera's number or the video's file or URL, without a password that is in it.
+    The path is ``camera:`` and the camera's number or the video's file or URL, without user name
+    and password.
     """
     from fmx_runtime.sources.camera import frames
 
-    name = f"camera:{_CREDENTIALS.sub('', source)}"
+    path = f"camera:{_CREDENTIALS.sub('', source)}"
     for number, frame in enumerate(frames(source)):
-        yield InputImage(name, frame, number)
+        yield InputImage(path, frame, number)
 
 
-def _sent() -> Iterator[InputImage]:
-    """The image, or the images that the paths mean, on the standard input."""
+def _from_stdin() -> Iterator[InputImage]:
+    """Yield the image, or the images of the paths, on the standard input."""
     from fmx_runtime.sources import stdin
 
     try:
-        sent = stdin.read()
-        if isinstance(sent, bytes):
-            yield InputImage(STDIN, sent)
+        content = stdin.read()
+        if isinstance(content, bytes):
+            yield InputImage(STDIN, content)
             return
-        for name in sent:
-            for path, error in expand(name):
-                yield InputImage(path, error or path)
-    except ImageError as problem:
-        yield InputImage(STDIN, problem)
+        for path in content:
+            for found, error in expand_path(path):
+                yield InputImage(found, error or found)
+    except ImageError as error:
+        yield InputImage(STDIN, error)

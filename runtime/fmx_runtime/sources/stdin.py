@@ -1,4 +1,4 @@
-"""What comes in on the standard input: one encoded image, or a list of paths."""
+"""The standard input: one encoded image, or a list of paths."""
 
 from __future__ import annotations
 
@@ -15,91 +15,96 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-# longer by far than the names of files that begin with the same letters, as in BM.jpg
-_IMAGE = re.compile(
+# Longer than the signatures of `fmx_runtime.images.formats`, so that a file name that begins with
+# the same letters, as BM.jpg does, is not taken for an image.
+_IMAGE_START = re.compile(
     rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP|BM.{4}\0{4}|II\*\0|MM\0\*|P[1-6f]\s+[\d#]",
     re.DOTALL,
 )
-_NO_NAME = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]|\0\0")
-_CHUNK = 1 << 16
-_LONGEST_NAME = 4096
-_WANTED = "an image (PNG, JPEG, WebP, GIF, BMP, TIFF or PPM), or paths, one a line or ending in NUL"
+_NOT_IN_PATHS = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]|\0\0")
+_CHUNK_BYTES = 1 << 16
+_MAX_PATH_BYTES = 4096
+_EXPECTED = (
+    "an image (PNG, JPEG, WebP, GIF, BMP, TIFF or PPM), or paths, one per line or NUL-separated"
+)
 
 
 def read() -> bytes | Iterator[str]:
-    """The image's bytes, or the paths as they come.
+    """Return the bytes of an image, or the paths as they arrive.
 
-    Which of the two is decided by the first bytes, so that no option is needed. Paths are separated
-    by NUL if there is one in what comes first, as ``find -print0`` writes them; by line ends
-    otherwise.
+    The first bytes tell which of the two it is, so no option is needed. Paths are separated by NUL
+    if the first chunk contains one, as ``find -print0`` writes them, otherwise by line ends.
 
     Raises:
-        ImageError: nothing, or neither of the two; or it cannot be read.
+        ImageError: the standard input is empty, is neither an image nor paths, or cannot be read.
     """
     if sys.stdin is None:
-        raise ImageError("the standard input is closed: send it " + _WANTED)
+        raise ImageError(f"the standard input is closed: send {_EXPECTED}")
     stream: io.BufferedReader = sys.stdin.buffer  # type: ignore[assignment]
-    start = _start(stream)
-    if _IMAGE.match(start):
-        return _image(stream, start)
+    start = _read_start(stream)
+    if _IMAGE_START.match(start):
+        return _read_image(stream, start)
     if not start.strip():
-        raise ImageError("nothing came in on the standard input: send it " + _WANTED)
-    if _NO_NAME.search(start) or _separated(start) is False:
-        raise ImageError("what came in on the standard input is neither " + _WANTED)
-    return _paths(stream, start)
+        raise ImageError(f"the standard input is empty: send {_EXPECTED}")
+    if _NOT_IN_PATHS.search(start) or _contains_path(start) is False:
+        raise ImageError(f"the standard input is neither an image nor paths: send {_EXPECTED}")
+    return _read_paths(stream, start)
 
 
-def _start(stream: io.BufferedReader) -> bytes:
-    """What comes first: enough to know an image by, or a first path, which may be all there is."""
-    start = chunk = _chunk(stream)
-    while chunk and _separated(start) is None:
-        start += (chunk := _chunk(stream))
+def _read_start(stream: io.BufferedReader) -> bytes:
+    """Return enough bytes to recognize an image, or the first path, which may be all there is."""
+    start = chunk = _read_chunk(stream)
+    while chunk and _contains_path(start) is None:
+        start += (chunk := _read_chunk(stream))
     return start
 
 
-def _image(stream: io.BufferedReader, start: bytes) -> bytes:
-    from fmx_runtime.images.decode import MOST_FILE_BYTES
+def _read_image(stream: io.BufferedReader, start: bytes) -> bytes:
+    from fmx_runtime.images.limits import MAX_FILE_BYTES
 
-    parts = [start]
-    room = MOST_FILE_BYTES - len(start)
-    while room >= 0 and (chunk := _chunk(stream)):
-        parts.append(chunk)
-        room -= len(chunk)
-    if room < 0:
+    chunks = [start]
+    bytes_left = MAX_FILE_BYTES - len(start)
+    while bytes_left >= 0 and (chunk := _read_chunk(stream)):
+        chunks.append(chunk)
+        bytes_left -= len(chunk)
+    if bytes_left < 0:
         raise ImageError(
-            f"the image on the standard input has more than {MOST_FILE_BYTES:,} bytes: "
+            f"the image on the standard input has more than {MAX_FILE_BYTES:,} bytes: "
             "save it smaller"
         )
-    return b"".join(parts)
+    return b"".join(chunks)
 
 
-def _paths(stream: io.BufferedReader, start: bytes) -> Iterator[str]:
+def _read_paths(stream: io.BufferedReader, start: bytes) -> Iterator[str]:
     separator = b"\0" if b"\0" in start else b"\n"
     rest = chunk = start
     while chunk:
         *paths, rest = rest.split(separator)
-        yield from (_path(path) for path in paths if path.strip())
-        if len(rest) > _LONGEST_NAME:
-            raise ImageError("a path on the standard input is too long to be one")
-        rest += (chunk := _chunk(stream))
+        yield from (_decode_path(path) for path in paths if path.strip())
+        if len(rest) > _MAX_PATH_BYTES:
+            raise ImageError(
+                f"a path on the standard input is longer than {_MAX_PATH_BYTES:,} bytes: "
+                "separate paths by line ends or NUL"
+            )
+        rest += (chunk := _read_chunk(stream))
     if rest.strip():
-        yield _path(rest)
+        yield _decode_path(rest)
 
 
-def _separated(text: bytes) -> bool | None:
-    """Whether a path ends in the text; None if it still may."""
+def _contains_path(text: bytes) -> bool | None:
+    """Return whether the text contains the end of a path; None if the path may be longer."""
     if b"\n" in text or b"\0" in text:
         return True
-    return None if len(text) <= _LONGEST_NAME else False
+    return None if len(text) <= _MAX_PATH_BYTES else False
 
 
-def _path(line: bytes) -> str:
-    return os.fsdecode(line.removesuffix(b"\r"))  # of lists that Windows wrote
+def _decode_path(line: bytes) -> str:
+    return os.fsdecode(line.removesuffix(b"\r"))  # Windows ends lines with \r\n
 
 
-def _chunk(stream: io.BufferedReader) -> bytes:
-    """What is there, or what comes next; nothing at the end."""
+def _read_chunk(stream: io.BufferedReader) -> bytes:
+    """Return the bytes that have arrived, or wait for the next ones; nothing at the end."""
     try:
-        return stream.read1(_CHUNK)
+        return stream.read1(_CHUNK_BYTES)
     except OSError as error:
         raise ImageError(f"the standard input cannot be read: {error.strerror}") from error

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image, ImageDraw, ImageOps
 
-from fmx_runtime.images.garment_segmentation import _garment, _small, is_photo, segment_garment
+from fmx_runtime.images.garment_segmentation import (
+    _garment_mask,
+    _working_copy,
+    is_photo,
+    segment_garment,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,23 +30,23 @@ PHOTOS = Path(__file__).parents[4] / "shared" / "photos"
 Box = tuple[int, int, int, int]
 
 with_photos = pytest.mark.skipif(
-    not PHOTOS.is_dir(), reason="no photos of garments beside the checkout"
+    not PHOTOS.is_dir(), reason="there are no photos beside the checkout"
 )
 
 
-def grain(width: int, height: int, colour: tuple[int, int, int], depth: int) -> NDArray[np.int64]:
-    """A ground of that colour, on average, with grain and a shade from left to right."""
+def grain(width: int, height: int, color: tuple[int, int, int], depth: int) -> NDArray[np.int64]:
+    """Return a background of that color on average, with noise and a gradient."""
     count = np.arange(width * height, dtype=np.int64).reshape(height, width, 1)
     dice = count * 2_654_435_761 % 2**32 // 2**16
     noise = dice % (2 * depth + 1) - depth
     shade = (np.arange(width) * 30 // width - 15)[np.newaxis, :, np.newaxis]
-    return np.array(colour) + noise + shade
+    return np.array(color) + noise + shade
 
 
-def laid(
-    garment: tuple[int, int, int], ground: tuple[int, int, int], box: Box, depth: int = 20
+def draw_garment(
+    garment: tuple[int, int, int], background: tuple[int, int, int], box: Box, depth: int = 20
 ) -> tuple[Image.Image, NDArray[np.bool_]]:
-    """A T-shirt in that box of a 120x160 photo, and where it is."""
+    """Return a photo, 120x160, of a T-shirt in that box, and the true mask."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     # in percent of the box, the right half
@@ -53,7 +58,7 @@ def laid(
     )
     where = np.asarray(shape)
     cloth = grain(120, 160, garment, 12)[::-1]
-    image = np.where(where[:, :, np.newaxis], cloth, grain(120, 160, ground, depth))
+    image = np.where(where[:, :, np.newaxis], cloth, grain(120, 160, background, depth))
     return Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)), where
 
 
@@ -65,61 +70,59 @@ WOOD, CARPET, LAWN = (170, 120, 70), (150, 150, 155), (70, 120, 50)
 @example(image=np.zeros((1, 1, 3), np.uint8))
 @example(image=np.full((1, 4000, 3), 128, np.uint8))
 @example(image=np.full((4000, 3, 3), 255, np.uint8))
-def test_any_image_is_framed(image: NDArray[np.uint8]) -> None:
-    """Whatever an image shows, and however thin it is, a part of it comes back, and the same."""
+def test_any_image(image: NDArray[np.uint8]) -> None:
+    """Any image, however thin, gives a part of itself, and the same part again."""
     decoded = Image.fromarray(image)
-    framed = segment_garment(decoded)
-    assert framed.mode == "RGB"
-    assert all(1 <= side <= most for side, most in zip(framed.size, decoded.size, strict=True))
-    assert framed.tobytes() == segment_garment(decoded).tobytes()
+    segmented = segment_garment(decoded)
+    assert segmented.mode == "RGB"
+    assert all(1 <= side <= most for side, most in zip(segmented.size, decoded.size, strict=True))
+    assert segmented.tobytes() == segment_garment(decoded).tobytes()
     assert is_photo(decoded) in {True, False}
 
 
-@pytest.mark.parametrize("ground", [WOOD, CARPET, LAWN])
+@pytest.mark.parametrize("background", [WOOD, CARPET, LAWN])
 @pytest.mark.parametrize("garment", [RED, BLACK, WHITE])
 @pytest.mark.parametrize("box", [(20, 30, 100, 130), (10, 10, 70, 90), (5, 40, 115, 160)])
-def test_a_garment_is_found(
-    garment: tuple[int, int, int], ground: tuple[int, int, int], box: Box
+def test_drawn_garments(
+    garment: tuple[int, int, int], background: tuple[int, int, int], box: Box
 ) -> None:
-    """A T-shirt on a grainy, shaded floor, in the middle, aside, or reaching the border."""
-    image, where = laid(garment, ground, box)
-    found = Image.fromarray(_garment(_small(image))).resize(image.size)
+    """A T-shirt on a noisy background is segmented: in the middle, aside, or at the border."""
+    image, where = draw_garment(garment, background, box)
+    found = Image.fromarray(_garment_mask(_working_copy(image))).resize(image.size)
     both = np.count_nonzero(np.asarray(found) & where)
     either = np.count_nonzero(np.asarray(found) | where)
     assert both / either > 0.9
-    framed = segment_garment(image)
-    assert framed.width == pytest.approx(box[2] - box[0], abs=6)
-    assert framed.height == pytest.approx(box[3] - box[1], abs=5)
+    segmented = segment_garment(image)
+    assert segmented.width == pytest.approx(box[2] - box[0], abs=6)
+    assert segmented.height == pytest.approx(box[3] - box[1], abs=5)
 
 
 @pytest.mark.parametrize(("garment", "least", "most"), [(BLACK, 200, 255), (WHITE, 40, 60)])
-def test_a_garment_is_negated_on_black(
-    garment: tuple[int, int, int], least: int, most: int
-) -> None:
-    """Black cloth is bright, white cloth can still be seen, and all around is black."""
-    image, _ = laid(garment, LAWN, (20, 30, 100, 130))
-    framed = np.asarray(segment_garment(image).convert("L"))
-    middle = framed[40:60, 30:50]
+def test_garment_is_inverted_on_black(garment: tuple[int, int, int], least: int, most: int) -> None:
+    """Black cloth is bright, white cloth remains visible, and the background is black."""
+    image, _ = draw_garment(garment, LAWN, (20, 30, 100, 130))
+    segmented = np.asarray(segment_garment(image).convert("L"))
+    middle = segmented[40:60, 30:50]
     assert least <= middle.min()
     assert middle.mean() <= most
-    assert not framed[-10:, :8].any()
+    assert not segmented[-10:, :8].any()
 
 
-def test_where_nothing_can_be_told_all_is_shown() -> None:
-    """Of one single colour, nothing is cut away."""
+def test_images_of_one_color() -> None:
+    """An image of a single color is returned whole, inverted."""
     image = Image.new("RGB", (120, 160), WOOD)
     assert segment_garment(image).tobytes() == ImageOps.invert(image).tobytes()
 
 
-def test_a_large_photo_takes_little_time() -> None:
-    """Twelve megapixels take no ten times as long as a small image, and come back small."""
-    decoded, _ = laid(RED, WOOD, (20, 30, 100, 130))
+def test_large_photos() -> None:
+    """Twelve megapixels take less than ten times the time of a small photo."""
+    decoded, _ = draw_garment(RED, WOOD, (20, 30, 100, 130))
     large = decoded.resize((3000, 4000))
     times = {image.size: min(_seconds(image) for _ in range(3)) for image in (decoded, large)}
     assert times[large.size] < 10 * times[decoded.size]
-    framed = segment_garment(large)
-    assert max(framed.size) < 768
-    assert framed.height / framed.width == pytest.approx(100 / 80, abs=0.05)
+    segmented = segment_garment(large)
+    assert max(segmented.size) < 768
+    assert segmented.height / segmented.width == pytest.approx(100 / 80, abs=0.05)
 
 
 def _seconds(image: Image.Image) -> float:
@@ -128,22 +131,22 @@ def _seconds(image: Image.Image) -> float:
     return time.process_time() - start
 
 
-@pytest.mark.parametrize("ground", ["black", "white"])
+@pytest.mark.parametrize("background", ["black", "white"])
 @pytest.mark.parametrize("resampling", [None, *Image.Resampling])
-def test_images_of_the_data_set_are_no_photos(
-    resampling: Image.Resampling | None, ground: str, splits: Splits
+def test_dataset_images_are_not_photos(
+    resampling: Image.Resampling | None, background: str, splits: Splits
 ) -> None:
-    """None of thousands is, at 28x28 or enlarged in any way, as it is or on white."""
+    """No Fashion-MNIST image is taken for a photo: enlarged or not, on black or on white."""
     images = splits.test.images[:1500, :, :, 0]
-    for pixels in images if ground == "black" else 255 - images:
+    for pixels in images if background == "black" else 255 - images:
         image = Image.fromarray(pixels)
         if resampling is not None:
             image = image.resize((140, 140), resampling)
         assert not is_photo(image)
 
 
-def test_a_image_of_the_data_set_saved_as_jpeg_is_no_photo(splits: Splits) -> None:
-    """Noise of the JPEG format makes no scene of a plain ground."""
+def test_dataset_images_as_jpeg_are_not_photos(splits: Splits) -> None:
+    """JPEG noise does not make a photo of a plain background."""
     for pixels in splits.test.images[:300, :, :, 0]:
         buffer = io.BytesIO()
         Image.fromarray(pixels).resize((200, 200)).save(buffer, "JPEG", quality=60)
@@ -151,14 +154,14 @@ def test_a_image_of_the_data_set_saved_as_jpeg_is_no_photo(splits: Splits) -> No
 
 
 @with_photos
-def test_photos_are_told() -> None:
-    """At least 98 of 100 real photos of garments are taken for what they are."""
+def test_real_photos_are_photos() -> None:
+    """At least 98 % of real photos are taken for photos."""
     told = [is_photo(Image.open(path)) for path in sorted(PHOTOS.glob("validation/*/*.jpg"))]
     assert len(told) > 300
     assert np.mean(told) >= 0.98
 
 
-# found by eye; the garment's left, top, right and bottom
+# drawn by eye: left, top, right and bottom of the garment
 BOXES = {
     "hat/7bfaa9c2-d467-4627-9ff4-233075aa65d4.jpg": (8, 43, 84, 124),
     "hat/d56b676e-1f28-4c56-96d6-070237e2a43f.jpg": (15, 31, 97, 145),
@@ -173,17 +176,17 @@ BOXES = {
 
 @with_photos
 @pytest.mark.parametrize("name", BOXES)
-def test_real_garments_are_framed(name: str) -> None:
-    """On floors, beds and walls, a garment's frame is what an eye would draw, to a few pixels."""
+def test_bounding_boxes_in_real_photos(name: str) -> None:
+    """On floors, beds and walls, the bounding box is within 6 pixels of one drawn by eye."""
     left, top, right, bottom = BOXES[name]
-    framed = segment_garment(Image.open(PHOTOS / "validation" / name).convert("RGB"))
-    assert framed.width == pytest.approx(right - left, abs=6)
-    assert framed.height == pytest.approx(bottom - top, abs=6)
+    segmented = segment_garment(Image.open(PHOTOS / "validation" / name).convert("RGB"))
+    assert segmented.width == pytest.approx(right - left, abs=6)
+    assert segmented.height == pytest.approx(bottom - top, abs=6)
 
 
-def test_the_result_is_pinned() -> None:
-    """The same image gives the same bytes from version to version and machine to machine."""
-    image, _ = laid(RED, CARPET, (20, 30, 100, 130), depth=40)
-    framed = segment_garment(image.resize((900, 1200), Image.Resampling.NEAREST))
-    digest = hashlib.sha256(repr(framed.size).encode() + framed.tobytes()).hexdigest()
+def test_result_is_pinned() -> None:
+    """The same photo gives the same bytes in every version and on every machine."""
+    image, _ = draw_garment(RED, CARPET, (20, 30, 100, 130), depth=40)
+    segmented = segment_garment(image.resize((900, 1200), Image.Resampling.NEAREST))
+    digest = hashlib.sha256(repr(segmented.size).encode() + segmented.tobytes()).hexdigest()
     assert digest[:16] == "106ed2c27caf2ef2"

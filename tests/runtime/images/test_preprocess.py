@@ -37,40 +37,40 @@ GRAY = InputSpec(
     polarity="light-on-dark",
 )
 AS_IS = replace(GRAY, polarity="any")
-COLOUR = replace(GRAY, height=24, width=32, channels=3, polarity="any")
+RGB = replace(GRAY, height=24, width=32, channels=3, polarity="any")
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
-    """The image as a file's bytes."""
+    """Return the image as a file's bytes."""
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
 
 
 def gray(image: Image.Image) -> NDArray[np.uint8]:
-    """A gray image as the pixels that are expected of it."""
+    """Return a gray image as the pixels that are expected of it."""
     return np.asarray(image)[:, :, np.newaxis]
 
 
 def enlarged(boot: Image.Image) -> Image.Image:
-    """Five times as large, each pixel a square."""
+    """Return the image five times as large, each pixel a square."""
     return boot.resize((140, 140), Image.Resampling.NEAREST)
 
 
 def on_white(boot: Image.Image) -> Image.Image:
-    """A dark boot, off the middle of a wide white sheet, as shops show it."""
+    """Return a dark boot, off the middle of a wide white sheet."""
     sheet = Image.new("L", (300, 160), 255)
     sheet.paste(ImageOps.invert(enlarged(boot)), (20, 10))
     return sheet
 
 
-def coloured(boot: Image.Image) -> Image.Image:
-    """Red where it is light, blue where it is dark, twice as high as wide."""
+def colored(boot: Image.Image) -> Image.Image:
+    """Return the boot in red on blue, twice as high as wide."""
     return ImageOps.colorize(boot.resize((40, 80)), "blue", "red")
 
 
 def cut_out(boot: Image.Image) -> Image.Image:
-    """A dark boot on nothing at all."""
+    """Return a dark boot on a transparent background."""
     image = ImageOps.invert(enlarged(boot)).convert("LA")
     image.putalpha(enlarged(boot).point(lambda value: 255 if value else 0))
     return image.convert("RGBA")
@@ -84,22 +84,22 @@ def cut_out(boot: Image.Image) -> Image.Image:
         (on_white, GRAY, "acb1accd86305a50"),
         (on_white, AS_IS, "3690b5aa7f8f8df7"),
         (on_white, replace(GRAY, resize="stretch"), "5abc57b9641c880f"),
-        (coloured, GRAY, "943dac93a97f8a6e"),
-        (coloured, COLOUR, "ef555afb3d10c638"),
+        (colored, GRAY, "943dac93a97f8a6e"),
+        (colored, RGB, "ef555afb3d10c638"),
         (cut_out, GRAY, "07a508db3a7482d4"),
-        (cut_out, COLOUR, "e292acd51d93c5f7"),
+        (cut_out, RGB, "e292acd51d93c5f7"),
     ],
 )
 def test_pixels_are_pinned(
     draw: Callable[[Image.Image], Image.Image], spec: InputSpec, expected: str, boot: Image.Image
 ) -> None:
-    """A real image, and images made of it, give the same bytes from version to version."""
+    """Images give the same pixels in every version."""
     pixels = to_pixels(encoded(draw(boot)), spec)
     assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == expected
 
 
-# small files of the kinds that people have, as base64 of zlib
-GOLDEN = {
+# small files of all formats, compressed with zlib and encoded as base64
+ENCODED_FILES = {
     "gray.png": (
         "eNrrDPBz5+WS4mJgYOD19HAJAtI6QKzCASQYru9p3wCkKjxdHEMqbt2dcpDrgAJHWzHPt4LPhf+nv36i13wtaHIH"
         "X2nnA+/9l5Q8PxYusU3YliAk6sqhF3ixsf7nwwNdWjw3LEJb58+9/Ug/3uTGvcaJi7ZIXbd+fq16w52I+6UXEtZc"
@@ -184,7 +184,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize(
-    ("name", "gray", "colour"),
+    ("name", "gray", "color"),
     [
         ("gray.png", "227fa21770595e12", "c08fe5a8416a07d7"),
         ("palette-alpha.png", "f3fd0feea273e8b9", "991713331eba7323"),
@@ -196,19 +196,19 @@ GOLDEN = {
         ("deep.png", "4318650dff180256", "7a82437f599c5195"),
     ],
 )
-def test_files_give_the_same_bits_on_every_machine(name: str, gray: str, colour: str) -> None:
-    """Each kind of file is decoded, turned, flattened and resized to the very same pixels."""
-    file = zlib.decompress(base64.b64decode(GOLDEN[name]))
-    stretched = replace(COLOUR, resize="stretch")
-    for spec, expected in ((GRAY, gray), (stretched, colour)):
+def test_files_give_the_same_bits_on_every_machine(name: str, gray: str, color: str) -> None:
+    """Each kind of file is decoded, turned, blended and resized to the same pixels."""
+    file = zlib.decompress(base64.b64decode(ENCODED_FILES[name]))
+    stretched = replace(RGB, resize="stretch")
+    for spec, expected in ((GRAY, gray), (stretched, color)):
         pixels = to_pixels(file, spec)
         assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == expected
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG"])
-@pytest.mark.parametrize("spec", [AS_IS, COLOUR])
+@pytest.mark.parametrize("spec", [AS_IS, RGB])
 def test_averaging_down_first_changes_little(form: str, spec: InputSpec) -> None:
-    """A grainy image of 1.9 megapixels gives what resizing all its pixels gives, to 1 of 255."""
+    """Reducing a noisy image of 1.9 megapixels first changes no pixel by more than 1."""
     chance = np.random.default_rng(0)
     coarse = Image.fromarray(chance.integers(0, 255, (40, 50, 3), np.uint8))
     grain = Image.fromarray(chance.integers(0, 255, (1200, 1600, 3), np.uint8))
@@ -224,10 +224,10 @@ def test_averaging_down_first_changes_little(form: str, spec: InputSpec) -> None
 
 @pytest.mark.parametrize("kind", ["array", "array with a channel", "image", "file", "path", "str"])
 @pytest.mark.parametrize("ground", ["dark", "light"])
-def test_the_networks_own_size_is_taken_bit_for_bit(
+def test_images_of_the_input_size_are_not_changed(
     kind: str, ground: str, boot: Image.Image, tmp_path: Path
 ) -> None:
-    """However a 28x28 gray image is given, and whatever its ground, each pixel stays."""
+    """A 28x28 gray image keeps every pixel, in whatever form it is given."""
     image = boot if ground == "dark" else ImageOps.invert(boot)
     path = tmp_path / "image.png"
     image.save(path)
@@ -243,8 +243,8 @@ def test_the_networks_own_size_is_taken_bit_for_bit(
 
 
 @pytest.mark.parametrize("mode", ["P", "RGB", "CMYK", "RGBA", "LA", "F", "I;16"])
-def test_colour_modes(mode: str, boot: Image.Image) -> None:
-    """The same gray image gives the same pixels in every mode that files come in."""
+def test_color_modes(mode: str, boot: Image.Image) -> None:
+    """A gray image gives the same pixels in every mode that files have."""
     if mode == "I;16":
         image = Image.fromarray(np.asarray(boot).astype(np.uint16) * 257)
     else:
@@ -254,13 +254,13 @@ def test_colour_modes(mode: str, boot: Image.Image) -> None:
     assert np.array_equal(to_pixels(given_as, GRAY), gray(boot))
 
 
-def test_a_lab_image_is_read(boot: Image.Image) -> None:
-    """A TIFF file in CIELAB colours, which Pillow cannot turn to gray at once, is answered."""
+def test_lab_images(boot: Image.Image) -> None:
+    """A TIFF file in CIELAB is read; Pillow cannot convert it to gray directly."""
     lightness = np.asarray(boot)
     neutral = np.zeros((28, 28), np.uint8)
     image = Image.merge("LAB", [Image.fromarray(x) for x in (lightness, neutral, neutral)])
     pixels = to_pixels(encoded(image, "TIFF"), GRAY)
-    # lightness is no gray value, but goes up with it
+    # lightness is not gray, but grows with it
     assert np.corrcoef(pixels.ravel(), lightness.ravel())[0, 1] > 0.98
 
 
@@ -271,15 +271,15 @@ def test_one_bit_images(boot: Image.Image) -> None:
     assert np.array_equal(to_pixels(encoded(image), GRAY), expected)
 
 
-def test_sixteen_bits_lose_the_lower_eight(boot: Image.Image) -> None:
-    """Of a 16-bit gray image, the upper byte of each pixel counts."""
+def test_16_bit_images_keep_the_upper_byte(boot: Image.Image) -> None:
+    """Of a 16-bit gray image, the upper byte of each pixel is kept."""
     deep = np.asarray(boot).astype(np.uint16) << 8 | 0x7F
     assert np.array_equal(to_pixels(encoded(Image.fromarray(deep)), GRAY), gray(boot))
 
 
-@pytest.mark.parametrize("form", ["RGBA", "LA", "palette", "GIF", "colour key"])
-def test_transparency_is_laid_on_white(form: str, boot: Image.Image) -> None:
-    """What shows through is white, in each way that files say what is transparent."""
+@pytest.mark.parametrize("form", ["RGBA", "LA", "palette", "GIF", "color key"])
+def test_transparency_is_blended_onto_white(form: str, boot: Image.Image) -> None:
+    """Transparent pixels become white, however a file marks them."""
     clear = np.zeros((28, 28), bool)
     clear[3:9, 5:20] = True
     expected = np.where(clear, 255, np.asarray(boot))
@@ -291,13 +291,13 @@ def test_transparency_is_laid_on_white(form: str, boot: Image.Image) -> None:
         # 77 is the transparent value, which no other pixel has
         marked = Image.fromarray(np.where(clear, 77, np.where(expected == 77, 78, boot)))
         expected[(np.asarray(boot) == 77) & ~clear] = 78
-        marked = marked.convert("L" if form == "colour key" else "P")
+        marked = marked.convert("L" if form == "color key" else "P")
         file = encoded(marked, "GIF" if form == "GIF" else "PNG", transparency=77)
     assert np.array_equal(to_pixels(file, GRAY)[:, :, 0], expected)
 
 
-def test_a_cut_out_thing_stands_on_dark(boot: Image.Image) -> None:
-    """A dark thing on a transparent ground is on white, so it is inverted for the network."""
+def test_transparent_background_is_inverted(boot: Image.Image) -> None:
+    """A dark object on transparency is blended onto white, and so inverted."""
     pixels = to_pixels(encoded(cut_out(boot)), GRAY)
     assert np.array_equal(pixels, to_pixels(enlarged(boot), GRAY))
 
@@ -305,7 +305,7 @@ def test_a_cut_out_thing_stands_on_dark(boot: Image.Image) -> None:
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_images_are_turned_upright(orientation: int, form: str, boot: Image.Image) -> None:
-    """An image that a camera stored turned or mirrored gives the pixels of the upright one."""
+    """An image that was stored turned or mirrored gives the pixels of the upright one."""
     upright = boot.resize((84, 56))
     stored = upright
     back = {
@@ -325,37 +325,37 @@ def test_images_are_turned_upright(orientation: int, form: str, boot: Image.Imag
     assert np.array_equal(to_pixels(file, GRAY), to_pixels(upright, GRAY))
 
 
-def test_the_networks_own_size_is_turned_too(boot: Image.Image) -> None:
-    """An image of 28x28 is turned upright like any other, and then taken bit for bit."""
+def test_images_of_the_input_size_are_turned_too(boot: Image.Image) -> None:
+    """An image of 28x28 is turned upright too, and otherwise not changed."""
     exif = Image.Exif()
     exif[0x0112] = 3
     file = encoded(boot.transpose(Image.Transpose.ROTATE_180), exif=exif)
     assert np.array_equal(to_pixels(file, GRAY), gray(boot))
 
 
-def test_the_first_frame_counts(boot: Image.Image) -> None:
-    """Of an animated GIF, the first frame is taken."""
+def test_first_frame_of_a_gif(boot: Image.Image) -> None:
+    """The first frame of an animated GIF is taken."""
     frames = [boot.convert("P"), ImageOps.invert(boot).convert("P")]
     file = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert Image.open(io.BytesIO(file)).n_frames == 2
     assert np.array_equal(to_pixels(file, GRAY), gray(boot))
 
 
-def test_a_light_ground_is_inverted(boot: Image.Image) -> None:
-    """A dark thing on a light ground gives the pixels of the light thing on a dark ground."""
+def test_light_background_is_inverted(boot: Image.Image) -> None:
+    """A dark object on a light background gives the pixels of its inverse."""
     light = ImageOps.invert(enlarged(boot))
     assert np.array_equal(to_pixels(light, GRAY), to_pixels(enlarged(boot), GRAY))
 
 
-def test_a_light_ground_stays_where_the_metadata_says_so(boot: Image.Image) -> None:
-    """With polarity ``any`` a light ground is left light."""
+def test_polarity_any_inverts_nothing(boot: Image.Image) -> None:
+    """With polarity ``any`` a light background stays light."""
     pixels = to_pixels(on_white(boot), AS_IS)
     assert np.all(pixels[0] == 255)
     assert np.all(pixels[-1] == 255)
 
 
-def test_fit_keeps_the_aspect(boot: Image.Image) -> None:
-    """An image twice as wide as high fills 14 of the 28 rows; the rest has its border's colour."""
+def test_fit_keeps_the_aspect_ratio(boot: Image.Image) -> None:
+    """An image twice as wide as high fills 14 of 28 rows; the others have its border's color."""
     wide = boot.resize((112, 56))
     pixels = to_pixels(wide, AS_IS)[:, :, 0]
     assert np.array_equal(pixels[7:21], wide.resize((28, 14), Image.Resampling.BILINEAR))
@@ -363,35 +363,35 @@ def test_fit_keeps_the_aspect(boot: Image.Image) -> None:
     assert not pixels[21:].any()
 
 
-def test_stretch_fills_all_of_it(boot: Image.Image) -> None:
+def test_stretch_fills_the_input(boot: Image.Image) -> None:
     """With ``stretch`` the same image fills all rows."""
     wide = boot.resize((112, 56))
     pixels = to_pixels(wide, replace(AS_IS, resize="stretch"))[:, :, 0]
     assert np.array_equal(pixels, wide.resize((28, 28), Image.Resampling.BILINEAR))
 
 
-def test_colours_stand_in_their_order(boot: Image.Image) -> None:
-    """Three channels are red, green, blue, whichever way the image is given."""
-    image = coloured(boot)
-    pixels = to_pixels(image, COLOUR)
+def test_channels_are_red_green_blue(boot: Image.Image) -> None:
+    """Three channels are red, green and blue, in whatever form the image is given."""
+    image = colored(boot)
+    pixels = to_pixels(image, RGB)
     assert pixels.shape == (24, 32, 3)
     assert pixels[:, :, 0].max() > 200
     assert not pixels[:, :, 1].any()
     assert np.all(pixels[0, 0] == (0, 0, 255))
-    assert np.array_equal(to_pixels(np.asarray(image), COLOUR), pixels)
-    assert np.array_equal(to_pixels(encoded(image, "BMP"), COLOUR), pixels)
+    assert np.array_equal(to_pixels(np.asarray(image), RGB), pixels)
+    assert np.array_equal(to_pixels(encoded(image, "BMP"), RGB), pixels)
 
 
-def test_a_gray_image_for_a_colour_network(boot: Image.Image) -> None:
+def test_gray_image_for_an_rgb_model(boot: Image.Image) -> None:
     """A gray image has three equal channels."""
-    pixels = to_pixels(enlarged(boot), COLOUR)
+    pixels = to_pixels(enlarged(boot), RGB)
     assert np.array_equal(pixels[:, :, 0], pixels[:, :, 1])
     assert np.array_equal(pixels[:, :, 0], pixels[:, :, 2])
     assert pixels.any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (1, 20_000), (20_000, 1)])
-@pytest.mark.parametrize("spec", [GRAY, COLOUR])
+@pytest.mark.parametrize("spec", [GRAY, RGB])
 def test_thin_images(size: tuple[int, int], spec: InputSpec) -> None:
     """An image one pixel wide or high gives pixels of its own value."""
     pixels = to_pixels(Image.new("L", size, 90), spec)
@@ -415,16 +415,16 @@ print(len(bright), bright[0][0], bright[0][14])
 """
 
 
-def test_a_long_line_needs_little_memory() -> None:
-    """A line of 60,000 pixels, one row of the answer, is read in less than 1 GiB."""
+def test_very_wide_image_needs_little_memory() -> None:
+    """An image of 60,000x1 pixels is preprocessed in less than 1 GiB."""
     done = subprocess.run(
         [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True, check=False
     )
     assert done.stdout == "1 10 200\n", done.stderr
 
 
-def broken(boot: Image.Image) -> dict[str, bytes]:
-    """Files that are no image, or no longer one."""
+def broken_files(boot: Image.Image) -> dict[str, bytes]:
+    """Return files that are no images, or damaged ones."""
     large = boot.resize((200, 200))
     garbled = bytearray(encoded(large))
     garbled[60:90] = bytes(30)
@@ -461,10 +461,10 @@ def broken(boot: Image.Image) -> dict[str, bytes]:
         "bomb.png",
     ],
 )
-def test_what_cannot_be_read_is_named(name: str, boot: Image.Image, tmp_path: Path) -> None:
-    """A damaged file, or one that is no image, is one line that names it."""
+def test_damaged_files(name: str, boot: Image.Image, tmp_path: Path) -> None:
+    """A damaged file, or one that is no image, is refused with one line that names it."""
     path = tmp_path / name
-    path.write_bytes(broken(boot)[name])
+    path.write_bytes(broken_files(boot)[name])
     with pytest.raises(ImageError, match=name) as caught:
         to_pixels(path, GRAY)
     assert "\n" not in str(caught.value)
@@ -472,8 +472,8 @@ def test_what_cannot_be_read_is_named(name: str, boot: Image.Image, tmp_path: Pa
         to_pixels(path.read_bytes(), GRAY)
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
-    """A missing file and a folder are told apart."""
+def test_missing_files(tmp_path: Path) -> None:
+    """A missing file, a folder and an impossible name have different messages."""
     with pytest.raises(ImageError, match=r"gone\.png' does not exist"):
         to_pixels(tmp_path / "gone.png", GRAY)
     with pytest.raises(ImageError, match=f"'{tmp_path}' is a folder, not an image"):
@@ -482,14 +482,17 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         to_pixels("a" * 5000, GRAY)
 
 
-def test_what_may_not_be_read_is_named(
+def test_unreadable_files(
     boot: Image.Image, tmp_path: Path, nobody: AbstractContextManager[None]
 ) -> None:
-    """A file without permission to read it is said to be one."""
+    """A file without read permission is refused, and the message says so."""
     path = tmp_path / "secret.png"
     boot.save(path)
     path.chmod(0)
-    with nobody, pytest.raises(ImageError, match=r"secret\.png' may not be read"):
+    with (
+        nobody,
+        pytest.raises(ImageError, match=r"secret\.png' cannot be read \(permission denied\)"),
+    ):
         to_pixels(path, GRAY)
 
 
@@ -507,22 +510,22 @@ def test_what_may_not_be_read_is_named(
         np.zeros((28, 0, 3), np.uint8),
     ],
 )
-def test_arrays_that_are_no_image(array: NDArray[np.generic]) -> None:
-    """Another dtype or shape is refused, and both are said."""
+def test_arrays_of_a_wrong_shape_or_dtype(array: NDArray[np.generic]) -> None:
+    """An array of another dtype or shape is refused, and the message names both."""
     with pytest.raises(ImageError, match="received") as caught:
         to_pixels(array, GRAY)  # type: ignore[arg-type]
     assert str(array.dtype) in str(caught.value)
     assert str(array.shape) in str(caught.value)
 
 
-def test_images_that_are_no_image() -> None:
+def test_images_without_pixels() -> None:
     """A Pillow image without pixels is refused."""
     with pytest.raises(ImageError, match="the image has no pixels"):
         to_pixels(Image.new("L", (0, 5)), GRAY)
 
 
 def specs() -> st.SearchStrategy[InputSpec]:
-    """All kinds of small inputs."""
+    """Return small model inputs of all kinds."""
     return st.builds(
         InputSpec,
         height=st.integers(1, 40),
@@ -542,8 +545,8 @@ shapes = st.tuples(sides, sides) | st.tuples(sides, sides, st.sampled_from([1, 3
 
 
 @given(npst.arrays(np.uint8, shapes), specs())
-def test_every_array_is_answered(array: NDArray[np.uint8], spec: InputSpec) -> None:
-    """Pixels of any shape from 1 to 80 give pixels of the network's shape and type."""
+def test_arrays_of_any_size(array: NDArray[np.uint8], spec: InputSpec) -> None:
+    """Arrays of any size from 1 to 80 give pixels of the input's shape and dtype."""
     before = array.copy()
     pixels = to_pixels(array, spec)
     assert pixels.shape == spec.shape
@@ -555,8 +558,8 @@ def test_every_array_is_answered(array: NDArray[np.uint8], spec: InputSpec) -> N
 
 
 @given(npst.arrays(np.uint8, st.tuples(sides, sides)), st.sampled_from(["F", "T", "view"]))
-def test_the_memory_layout_does_not_matter(array: NDArray[np.uint8], layout: str) -> None:
-    """Equal arrays give equal pixels, however they lie in memory."""
+def test_memory_layout_does_not_matter(array: NDArray[np.uint8], layout: str) -> None:
+    """Equal arrays give equal pixels, whatever their memory layout."""
     twice = np.repeat(np.repeat(array, 2, 0), 2, 1)
     other = {"F": np.asfortranarray(array), "T": array.T.copy().T, "view": twice[::2, ::2]}[layout]
     assert np.array_equal(to_pixels(other, GRAY), to_pixels(array, GRAY))
@@ -567,8 +570,8 @@ def test_the_memory_layout_does_not_matter(array: NDArray[np.uint8], layout: str
 @example(b"GIF89a\x01\x00\x01\x00")
 @example(b"\xff\xd8\xff\xe0")
 @example(b"II*\x00\x08\x00\x00\x00")
-def test_bytes_that_are_no_image(content: bytes) -> None:
-    """Arbitrary bytes give pixels or a ImageError, nothing else."""
+def test_arbitrary_bytes(content: bytes) -> None:
+    """Arbitrary bytes give pixels or an ImageError, nothing else."""
     try:
         assert to_pixels(content, GRAY).shape == GRAY.shape
     except ImageError as error:
@@ -584,7 +587,7 @@ def test_bytes_that_are_no_image(content: bytes) -> None:
 def test_damaged_images(
     boot: Image.Image, form: str, changes: list[tuple[float, int]], end: float | None
 ) -> None:
-    """A real file with bytes changed or cut off gives pixels or a ImageError, nothing else."""
+    """A real file with bytes changed or cut off gives pixels or an ImageError, nothing else."""
     content = bytearray(encoded(boot.resize((45, 60)), form))
     for place, value in changes:
         content[int(place**2 * (len(content) - 1))] = value
@@ -598,7 +601,7 @@ def test_damaged_images(
 
 @given(npst.arrays(np.uint8, npst.array_shapes(max_dims=4, max_side=6)), specs())
 def test_tensors(pixels: NDArray[np.uint8], spec: InputSpec) -> None:
-    """A uint8 input takes the pixels themselves, a float one ``pixel * scale + offset``."""
+    """A uint8 input takes the pixels, a float input ``pixel * scale + offset``."""
     tensor = to_tensor(pixels, spec)
     if spec.dtype == "uint8":
         assert tensor is pixels
@@ -614,43 +617,45 @@ GARMENTS = replace(GRAY, subject="garment")
 
 @pytest.fixture(scope="module")
 def photo() -> Image.Image:
-    """Narrow light blue trousers before a wooden wall, as it were: noise on brown."""
+    """Return a photo of light blue trousers in front of a brown wall."""
     chance = np.random.default_rng(0)
     wall = np.array([120, 80, 50]) + chance.integers(-25, 26, (200, 150, 1))
     wall[30:170, 55:95] = np.array([150, 180, 230]) + chance.integers(-10, 11, (140, 40, 1))
     return Image.fromarray(wall.astype(np.uint8))
 
 
-def test_of_a_photo_the_garment_is_seen(photo: Image.Image) -> None:
-    """A network of garments is shown the garment, upright in the middle, and black around it."""
+def test_garment_in_a_photo_is_segmented(photo: Image.Image) -> None:
+    """A model of garments sees the garment alone, in the middle of a black background."""
     pixels = to_pixels(photo, GARMENTS)[:, :, 0]
     assert pixels.shape == (28, 28)
     assert not pixels[:, :6].any()
     assert not pixels[:, -6:].any()
     assert np.all(pixels[1:-1, 12:16] >= 40)
     assert np.array_equal(to_pixels(encoded(photo), GARMENTS)[:, :, 0], pixels)
-    colours = to_pixels(photo, replace(GARMENTS, channels=3))
-    assert not colours[:, :6].any()
-    assert colours[14, 14, 0] > colours[14, 14, 2]  # negated: blue is yellow
+    colors = to_pixels(photo, replace(GARMENTS, channels=3))
+    assert not colors[:, :6].any()
+    assert colors[14, 14, 0] > colors[14, 14, 2]  # negated: blue is yellow
 
 
-def test_what_is_a_photo_can_be_forced(boot: Image.Image, photo: Image.Image) -> None:
-    """Told that it is none, an image is seen whole; told that it is one, it is framed."""
+def test_segmentation_can_be_forced(boot: Image.Image, photo: Image.Image) -> None:
+    """``segment_garment`` overrides whether an image looks like a photo."""
     whole = to_pixels(photo, GRAY)
-    assert np.array_equal(to_pixels(photo, GARMENTS, photo=False), whole)
+    assert np.array_equal(to_pixels(photo, GARMENTS, segment_garment=False), whole)
     assert not np.array_equal(to_pixels(photo, GARMENTS), whole)
     light = on_white(boot)
     assert np.array_equal(to_pixels(light, GARMENTS), to_pixels(light, GRAY))
-    assert not np.array_equal(to_pixels(light, GARMENTS, photo=True), to_pixels(light, GRAY))
+    assert not np.array_equal(
+        to_pixels(light, GARMENTS, segment_garment=True), to_pixels(light, GRAY)
+    )
 
 
 @pytest.mark.parametrize("segment", [None, True, False])
-def test_other_networks_see_whole_images(segment: bool | None, photo: Image.Image) -> None:
-    """Where the metadata does not speak of garments, none is looked for."""
-    assert np.array_equal(to_pixels(photo, GRAY, photo=segment), to_pixels(photo, GRAY))
+def test_other_models_see_whole_images(segment: bool | None, photo: Image.Image) -> None:
+    """Models of anything but garments see whole images."""
+    assert np.array_equal(to_pixels(photo, GRAY, segment_garment=segment), to_pixels(photo, GRAY))
 
 
-def test_data_set_images_are_not_touched(boot: Image.Image) -> None:
-    """Images of the data set, of their own size or enlarged, are what they were."""
+def test_dataset_images_are_not_segmented(boot: Image.Image) -> None:
+    """Fashion-MNIST images, enlarged or not, are not segmented."""
     for image in (boot, enlarged(boot), ImageOps.invert(enlarged(boot))):
         assert np.array_equal(to_pixels(image, GARMENTS), to_pixels(image, GRAY))

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 GRAY = InputSpec(
     height=20, width=30, channels=1, scale=1, offset=0, resize="fit", polarity="light-on-dark"
 )
-COLOUR = InputSpec(
+RGB = InputSpec(
     height=20, width=30, channels=3, scale=1, offset=0, resize="stretch", polarity="any"
 )
 
 
-@pytest.mark.parametrize("spec", [GRAY, COLOUR])
-def test_the_pixels_are_the_networks(spec: InputSpec, tmp_path: Path) -> None:
-    """The file holds what the network is given, pixel for pixel, and replaces what was there."""
+@pytest.mark.parametrize("spec", [GRAY, RGB])
+def test_pixels_are_those_of_the_network(spec: InputSpec, tmp_path: Path) -> None:
+    """The file holds the pixels of the network's input, and replaces an existing file."""
     chance = np.random.default_rng(0)
     for _ in range(2):
         image = Image.fromarray(chance.integers(0, 255, (90, 50, 3), np.uint8))
@@ -34,14 +34,14 @@ def test_the_pixels_are_the_networks(spec: InputSpec, tmp_path: Path) -> None:
         assert np.array_equal(pixels, to_pixels(image, spec))
 
 
-def test_nothing_is_written(tmp_path: Path) -> None:
-    """For what is no image, into no folder, or over the image itself, no file is written."""
+def test_nothing_is_written_on_errors(tmp_path: Path) -> None:
+    """No file is written for a bad image, into a missing folder, or over the image itself."""
     image = tmp_path / "a.png"
     Image.new("L", (50, 50)).save(image)
     content = image.read_bytes()
     with pytest.raises(ImageError):
         save_preprocessed(b"no image", GRAY, tmp_path / "seen.png")
-    with pytest.raises(OutputError, match=r"there is no folder '.*gone'"):
+    with pytest.raises(OutputError, match=r"folder '.*gone' does not exist"):
         save_preprocessed(image, GRAY, tmp_path / "gone" / "seen.png")
     (tmp_path / "link.png").symlink_to(image)
     for path in (image, tmp_path / "link.png"):

@@ -65,7 +65,9 @@ def test_each_is_seen_several_times(folder: Path) -> None:
     assert examples.images.shape == (20, 28, 28, 1)
     paths = [folder / "pants" / f"{index}.jpg" for index in range(3)]
     for index, path in enumerate(paths):
-        assert np.array_equal(examples.images[4 * index], to_pixels(path, SPEC, photo=True))
+        assert np.array_equal(
+            examples.images[4 * index], to_pixels(path, SPEC, segment_garment=True)
+        )
     assert len({image.tobytes() for image in examples.images}) == 20
     assert (examples.images[:, :, :3] == 0).mean() > 0.9
     assert (examples.images[:, 12:16, 12:16] > 60).mean() > 0.9
