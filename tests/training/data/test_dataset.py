@@ -47,17 +47,17 @@ def test_length_and_class_counts() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": np.zeros((6, 2, 2), np.uint8)}, r"images are a uint8 .* uint8 \(6, 2, 2\)"),
-        ({"images": np.zeros((6, 1, 1, 1), np.float32)}, "images are a uint8 .* float32"),
+        ({"images": np.zeros((6, 2, 2), np.uint8)}, r"images must be a uint8 .* uint8 \(6, 2, 2\)"),
+        ({"images": np.zeros((6, 1, 1, 1), np.float32)}, "images must be a uint8 .* float32"),
         ({"images": np.zeros((0, 1, 1, 1), np.uint8)}, "at least one image"),
-        ({"images": np.zeros((6, 0, 1, 1), np.uint8)}, r"received uint8 \(6, 0, 1, 1\)"),
-        ({"labels": np.zeros(5, np.int64)}, r"labels are an int64 array \(6,\), .*\(5,\)"),
+        ({"images": np.zeros((6, 0, 1, 1), np.uint8)}, r"Received: uint8 \(6, 0, 1, 1\)"),
+        ({"labels": np.zeros(5, np.int64)}, r"labels must be an int64 array \(6,\), .*\(5,\)"),
         ({"labels": np.zeros((6, 1), np.int64)}, "one per image"),
-        ({"labels": np.zeros(6, np.int32)}, "received int32"),
+        ({"labels": np.zeros(6, np.int32)}, "Received: int32"),
         ({"labels": np.array([0, 0, 0, 0, 0, 3])}, "from 0 to 3; 3 class names allow 0 to 2"),
         ({"labels": np.array([0, 0, 0, 0, 0, -1])}, "labels go from -1"),
-        ({"class_names": ()}, "class names are one or more"),
-        ({"class_names": ("a", "b", "a")}, "no two alike"),
+        ({"class_names": ()}, "distinct, at least one"),
+        ({"class_names": ("a", "b", "a")}, "must be distinct"),
     ],
 )
 def test_what_is_not_a_data_set_is_refused(change: dict[str, object], message: str) -> None:
@@ -123,10 +123,10 @@ def test_take_keeps_images_and_labels_together() -> None:
 @pytest.mark.parametrize(
     ("indices", "message"),
     [
-        ([], "at least one integer index"),
-        ([0.0], "received float64"),
-        ([[0]], r"received int64 \(1, 1\)"),
-        ([True, False], "received bool"),
+        ([], "at least one integer"),
+        ([0.0], "Received: float64"),
+        ([[0]], r"Received: int64 \(1, 1\)"),
+        ([True, False], "Received: bool"),
         ([6], "from 6 to 6; numbered has images 0 to 5"),
         ([-1, 2], "from -1 to 2"),
     ],
@@ -196,20 +196,20 @@ def test_seeds_are_pinned_and_differ() -> None:
 @pytest.mark.parametrize("size", [0, -1, 7])
 def test_a_sample_has_a_possible_size(size: int) -> None:
     """A sample larger than the data set, or of nothing, is refused."""
-    with pytest.raises(DataError, match=f"1 to 6 images; received {size}"):
+    with pytest.raises(DataError, match=f"1 to 6 images. Received: {size}"):
         SMALL.balanced_sample(size, seed=0)
 
 
 @pytest.mark.parametrize("held_out", [0, -1, 6])
 def test_a_split_leaves_both_parts_something(held_out: int) -> None:
     """Holding out nothing or everything is refused."""
-    with pytest.raises(DataError, match=f"can be held out; received {held_out}"):
+    with pytest.raises(DataError, match=f"can be held out. Received: {held_out}"):
         SMALL.split(held_out, seed=0)
 
 
 def test_a_negative_seed_is_refused() -> None:
     """A seed below 0 is named, for sampling and for splitting."""
-    with pytest.raises(DataError, match="a seed is 0 or more; received -1"):
+    with pytest.raises(DataError, match=r"a seed must be 0 or more\. Received: -1"):
         SMALL.split(1, seed=-1)
-    with pytest.raises(DataError, match="a seed is 0 or more; received -1"):
+    with pytest.raises(DataError, match=r"a seed must be 0 or more\. Received: -1"):
         SMALL.balanced_sample(1, seed=-1)

@@ -1,260 +1,295 @@
 from __future__ import annotations
 
-import pickle
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from fmx_runtime.errors import DataError
-from fmx_runtime.images.preprocess import to_pixels
 from fmx_runtime.model_file.metadata import InputSpec
-from fmx_training.data import image_folder
-from fmx_training.data.dataset import Dataset
-from fmx_training.data.image_folder import Images
+from fmx_training.data import saved_images
+from fmx_training.data.examples import of_unequal_classes
+from fmx_training.data.image_folder import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
+    from pathlib import Path
 
     from fmx_training.data.dataset import Splits
 
-PHOTOS = Path(__file__).parents[4] / "shared/photos/validation"
 SPEC = InputSpec(
-    height=20, width=24, channels=3, scale=1, offset=0, resize="stretch", polarity="any"
+    height=16, width=16, channels=3, scale=1 / 255, offset=0.0, resize="fit", polarity="any"
 )
 
 
-def read(path: Path, **changes: Any) -> tuple[Any, list[str]]:
-    """The images, and what was reported."""
-    said: list[str] = []
-    given = {"classes": 3, "names": None, "report": said.append, **changes}
-    return image_folder.read(path, given.pop("spec", SPEC), **given), said
+def draw(folder: Path, count: int, *, seed: int = 0, mode: str = "RGB", side: int = 24) -> None:
+    """Images of random pixels: 0.png, 1.png and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    for index in range(count):
+        shape = (side, side) if mode == "L" else (side, side, 3)
+        pixels = random.integers(0, 256, shape, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+
+
+def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """Show no progress."""
+    assert total > 0
+    assert what == "images"
+    return items
+
+
+def load(folder: Path, told: list[str] | None = None, **options: Any) -> tuple[Splits, InputSpec]:
+    """The images with seed 0; what is reported goes into ``told``."""
+    lines = [] if told is None else told
+    return read(
+        folder, SPEC, options.pop("seed", 0), watch=no_progress, report=lines.append, **options
+    )
+
+
+def rows(splits: Splits) -> list[set[bytes]]:
+    """The images of each part."""
+    parts = (splits.train, splits.validation, splits.test)
+    return [{image.tobytes() for image in part.images} for part in parts]
 
 
 @pytest.fixture
-def folder(few: Splits, tmp_path: Path) -> Path:
-    """Four real images of each of three classes, in folders named after them."""
-    root = tmp_path / "clothes"
-    for label, name in enumerate(("zebra", "Bag", "ankle boot")):
-        (root / name).mkdir(parents=True)
-        images = few.test.images[few.test.labels == label][:4]
-        for index, image in enumerate(images):
-            Image.fromarray(image[..., 0]).save(root / name / f"{index}.png")
-    return root
+def folder(tmp_path: Path) -> Path:
+    """A hundred images of each of two classes, and nothing set apart."""
+    draw(tmp_path / "train/dog", 100, seed=1)
+    draw(tmp_path / "train/cat", 100, seed=2)
+    return tmp_path
 
 
-def test_class_folders(folder: Path) -> None:
-    """Sub-folders are classes in sorted order, and each image is what the device would see."""
-    images, said = read(folder)
-    assert isinstance(images, Dataset)
-    assert (images.name, images.class_names) == ("clothes", ("Bag", "ankle boot", "zebra"))
-    assert images.images.shape == (12, 20, 24, 3)
-    assert images.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
-    assert np.array_equal(images.images[5], to_pixels(folder / "ankle boot/1.png", SPEC))
-    assert not said
+def test_missing_parts_are_split_off(folder: Path) -> None:
+    """About a tenth each, no image in two parts, all in one, classes sorted by name."""
+    splits, spec = load(folder)
+    assert spec == SPEC
+    assert splits.train.class_names == ("cat", "dog")
+    assert splits.train.images.shape[1:] == (16, 16, 3)
+    train, validation, test = rows(splits)
+    assert len(train) + len(validation) + len(test) == 200
+    assert not train & validation
+    assert not (train | validation) & test
+    assert 10 <= len(validation) <= 32
+    assert 10 <= len(test) <= 32
 
 
-def test_order_of_keras(folder: Path) -> None:
-    """Classes have the numbers that Keras' own reader of folders gives them."""
-    theirs = keras.utils.image_dataset_from_directory(folder, batch_size=None, verbose=False)
-    assert list(read(folder)[0].class_names) == theirs.class_names
+def test_images_stay_on_their_side(folder: Path) -> None:
+    """When images are added or renamed, none moves to another part; another seed splits anew."""
+    before = rows(load(folder)[0])
+    assert rows(load(folder, seed=1)[0]) != before
+    draw(folder / "train/cat", 50, seed=3)  # replaces fifty
+    (folder / "train/dog/0.png").rename(folder / "train/dog/renamed.png")
+    draw(folder / "train/dog/more", 30, seed=4)
+    after = rows(load(folder)[0])
+    for number, part in enumerate(before):
+        for other in {0, 1, 2} - {number}:
+            assert not part & after[other]
 
 
-def test_named_classes(folder: Path) -> None:
-    """With names for the network's outputs, folders may be fewer, and their order is the names'."""
-    names = ("zebra", "shoe", "Bag", "ankle boot")
-    images, _ = read(folder, classes=4, names=names)
-    assert images.class_names == names
-    assert images.class_counts() == {"zebra": 4, "shoe": 0, "Bag": 4, "ankle boot": 4}
+def test_parts_that_are_there_are_taken(folder: Path) -> None:
+    """What the user has set apart is not mixed; only what is missing is split off."""
+    draw(folder / "validation/dog", 7, seed=5)
+    draw(folder / "validation/cat", 5, seed=6)
+    splits, _ = load(folder)
+    assert len(splits.validation) == 12
+    assert len(splits.train) + len(splits.test) == 200
+    draw(folder / "test/dog", 3, seed=7)
+    draw(folder / "test/cat", 3, seed=8)
+    splits, _ = load(folder)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [200, 12, 6]
 
 
-def test_a_flat_folder(folder: Path) -> None:
-    """Images without class folders have no labels."""
-    images, said = read(folder / "Bag")
-    assert isinstance(images, Images)
-    assert images.labels is None
-    assert (images.name, len(images)) == ("Bag", 4)
-    assert not said
+def test_a_folder_of_classes_will_do(folder: Path) -> None:
+    """Without the three parts, the folder itself is the training images."""
+    splits, _ = load(folder / "train")
+    assert rows(splits) == rows(load(folder)[0])
 
 
-def test_what_is_left_out(folder: Path) -> None:
-    """Broken images and those outside of the classes are named; other files do not count."""
-    (folder / "Bag/0.png").write_bytes((folder / "Bag/0.png").read_bytes()[:60])
-    (folder / "Bag/notes.txt").write_text("mine", "utf-8")
-    (folder / "Bag/._1.png").write_bytes(b"macOS")
-    (folder / ".cache").mkdir()
-    (folder / "zebra/more").mkdir()
-    shutil.copy(folder / "Bag/1.png", folder / "zebra/more/5.PNG")
-    shutil.copy(folder / "Bag/1.png", folder / "loose.png")
-    images, said = read(folder)
-    assert images.class_counts() == {"Bag": 3, "ankle boot": 4, "zebra": 5}
-    assert len(said) == 2
-    assert "1 images lie in no class's folder" in said[0]
-    assert said[1].startswith(f"'{folder / 'Bag/0.png'}' is damaged: ")
+def test_duplicates_are_left_out(folder: Path) -> None:
+    """Of equal files one is used; equal to a test image, none is learnt from."""
+    shutil.copy(folder / "train/dog/3.png", folder / "train/dog/copy.png")
+    for name in ("dog", "cat"):
+        draw(folder / "test" / name, 4, seed=9 + len(name) * (name == "cat"))
+    shutil.copy(folder / "train/cat/5.png", folder / "test/cat/known.png")
+    told: list[str] = []
+    splits, _ = load(folder, told)
+    same = [line for line in told if "is the same image as" in line]
+    assert len(same) == 2
+    assert "copy.png" in same[0]
+    assert "train/cat/5.png" in same[1]
+    train, validation, test = rows(splits)
+    assert not (train | validation) & test
+
+
+def test_one_image_in_two_classes_is_refused(folder: Path) -> None:
+    """One of the two is wrong, and only the user knows which."""
+    shutil.copy(folder / "train/dog/3.png", folder / "train/cat/copy.png")
+    with pytest.raises(DataError, match=r"are the same image in two classes; delete one"):
+        load(folder)
+
+
+def test_gray_images_make_a_gray_network(tmp_path: Path) -> None:
+    """One channel where all are gray, also those saved as RGB; three if told, or if one is not."""
+    draw(tmp_path / "a", 40, mode="L")
+    draw(tmp_path / "b", 40, mode="L", seed=1)
+    image = Image.open(tmp_path / "b/3.png").convert("RGB")
+    image.save(tmp_path / "b/3.png")
+    splits, spec = load(tmp_path)
+    assert spec.channels == splits.train.images.shape[3] == 1
+    assert load(tmp_path, gray=False)[1].channels == 3
+    draw(tmp_path / "b", 1, seed=2)
+    assert load(tmp_path)[1].channels == 3
+
+
+def test_unreadable_files_are_listed(folder: Path) -> None:
+    """A few are skipped with a line each; too many are an error."""
+    (folder / "train/cat/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    Image.new("RGB", (1, 1)).save(folder / "train/cat/dot.png")
+    (folder / "train/cat/notes.txt").write_text("no image at all", "utf-8")
+    told: list[str] = []
+    splits, _ = load(folder, told)
+    assert sum(map(len, rows(splits))) == 200
+    left_out = [line for line in told if line.endswith("skipped")]
+    assert len(left_out) == 2
+    assert "broken.jpg" in left_out[0]
+    assert "dot.png' has 1x1 pixels, fewer than 8 in width or height" in left_out[1]
+    for index in range(1, 22):
+        Image.new("RGB", (1, 1), (index, 0, 0)).save(folder / f"train/cat/dot{index}.png")
+    with pytest.raises(
+        DataError, match=r"23 of 223 images cannot be used, more than 5%; the first"
+    ):
+        load(folder)
+
+
+def test_unbalanced_classes_are_reported_and_weighted(folder: Path) -> None:
+    """The rarer class counts more, by the square root; the mean weight is 1."""
+    draw(folder / "train/rare", 12, seed=11)
+    told: list[str] = []
+    splits, _ = load(folder, told)
+    assert any(line.startswith("classes are unbalanced: ") and "'rare'" in line for line in told)
+    examples = of_unequal_classes(splits.train)
+    assert examples.weights is not None
+    assert np.isclose(examples.weights.mean(), 1, atol=1e-5)
+    counts = np.bincount(splits.train.labels)
+    by_class = [examples.weights[splits.train.labels == label][0] for label in range(3)]
+    assert np.isclose(by_class[2] / by_class[0], np.sqrt(counts[0] / counts[2]), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("change", "given", "message"),
+    ("classes", "message"),
     [
-        (lambda _: None, {"classes": 4}, "folders for 3 classes, the network tells 4 apart; give"),
-        (
-            lambda _: None,
-            {"names": ("Bag", "zebra", "shoe")},
-            "'ankle boot' is none of the 3 labels, which begin with 'Bag'",
-        ),
-        (lambda root: [shutil.rmtree(x) for x in root.iterdir()], {}, "no image in it; give"),
-        (
-            lambda root: [x.write_bytes(b"") for x in root.rglob("*.png")],
-            {},
-            "none of its 12 images can be read",
-        ),
-        (shutil.rmtree, {}, "does not exist; give a folder or an .npz file"),
+        ({}, r"has no class folders; put the images of each class into a folder"),
+        ({"cat": 30}, r"has one class only, 'cat'; a classifier needs two or more"),
+        ({"cat": 30, "dog": 0}, r"class 'dog' has 0 usable images; at least 3 are needed"),
+        ({"cat": 30, "dog": 1}, r"class 'dog' has 1 usable images; at least 3 are needed"),
+        ({"a": 1, "b": 1, "c": 1, "d": 1}, r"class 'a' has 1 usable images; at least 3"),
     ],
-    ids=["too few", "strange", "empty", "broken", "gone"],
 )
-def test_folders_that_do_not_fit(
-    change: Callable[[Path], object], given: dict[str, Any], message: str, folder: Path
-) -> None:
-    """Any other folder is refused in one line with its name."""
-    change(folder)
+def test_too_little_to_learn_from(classes: dict[str, int], message: str, tmp_path: Path) -> None:
+    """One class, empty classes, and fewer images than can be split: a line that says so."""
+    (tmp_path / "train").mkdir()
+    for number, (name, count) in enumerate(classes.items()):
+        draw(tmp_path / "train" / name, count, seed=number)
     with pytest.raises(DataError, match=message) as caught:
-        read(folder, **given)
-    assert "clothes" in str(caught.value)
+        load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("axes", [3, 4])
-def test_arrays(axes: int, few: Splits, tmp_path: Path) -> None:
-    """An .npz file has gray or colour images of any size, and integer labels of any type."""
-    pixels, labels = few.test.images[:30], few.test.labels[:30]
-    path = tmp_path / "some.npz"
-    np.savez(path, images=pixels if axes == 4 else pixels[..., 0], labels=labels.astype(np.uint8))
-    images, _ = read(path, classes=10)
-    assert isinstance(images, Dataset)
-    assert np.array_equal(images.labels, labels)
-    assert images.class_names[9] == "class-9"
-    assert np.array_equal(images.images[7], to_pixels(pixels[7], SPEC))
-
-
-def test_arrays_without_labels(few: Splits, tmp_path: Path) -> None:
-    """Images alone are images without labels, byte for byte where they have the size."""
-    path = tmp_path / "some.npz"
-    np.savez_compressed(path, images=few.test.images[:30])
-    spec = InputSpec(
-        height=28, width=28, channels=1, scale=1, offset=0, resize="fit", polarity="any"
-    )
-    images, _ = read(path, spec=spec)
-    assert isinstance(images, Images)
-    assert np.array_equal(images.images, few.test.images[:30])
-
-
-ZEROS = np.zeros((2, 8, 8), np.uint8)
-
-
 @pytest.mark.parametrize(
-    ("arrays", "message"),
+    ("folders", "message"),
     [
-        ({"x": ZEROS}, "no array named 'images'"),
-        ({"images": ZEROS / 255}, r"values 0 to 255; received float64 \(2, 8, 8\)"),
-        ({"images": ZEROS[0]}, r"received uint8 \(8, 8\)"),
-        ({"images": ZEROS[..., None, None]}, r"received uint8 \(2, 8, 8, 1, 1\)"),
-        ({"images": ZEROS[:0]}, r"has no images in it; received \(0, 8, 8\)"),
-        ({"images": ZEROS, "labels": np.array([1])}, r"integers \(2,\).*received int64 \(1,\)"),
-        ({"images": ZEROS, "labels": np.array([[1], [0]])}, r"received int64 \(2, 1\)"),
-        ({"images": ZEROS, "labels": np.array(["a", "b"])}, r"received <U1 \(2,\)"),
-        ({"images": ZEROS, "labels": np.array([0, 3])}, "go from 0 to 3; the network's 3 classes"),
-        ({"images": ZEROS, "labels": np.array([-1, 0])}, "go from -1 to 0"),
-        ({"images": np.array([ZEROS, None], object)}, "can be read: Object arrays cannot be"),
+        (("train/cat", "train/dog", "birds"), r"has both splits \('train'\) and other folders"),
+        (("train/cat", "train/dog", "Training/cat"), "are both train images"),
+        (("test/cat", "test/dog"), "has test images, but no training images; put some into"),
+        (("",), "has images without labels; put the images of each class into a folder"),
+        (("train",), "train' has no class folders; put the images of each class into a folder"),
     ],
 )
-def test_arrays_that_do_not_fit(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
-    """Any other arrays are refused with what was expected and found."""
-    path = tmp_path / "some.npz"
-    np.savez(path, **arrays)
+def test_layouts_that_are_refused(folders: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    """What would be misunderstood is an error of one line."""
+    for seed, folder in enumerate(folders):
+        draw(tmp_path / folder, 8, seed=seed)
     with pytest.raises(DataError, match=message) as caught:
-        read(path)
-    assert str(caught.value).startswith(f"'{path}'")
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("hello", "utf-8"),
-        lambda path: path.write_bytes(pickle.dumps({"images": 1})),
-        lambda path: np.save(path.open("wb"), ZEROS),
-        lambda path: path.write_bytes(b"PK\x03\x04" + bytes(90)),
-    ],
-    ids=["empty", "text", "pickle", "npy", "damaged"],
-)
-def test_files_that_are_no_arrays(write: Callable[[Path], object], tmp_path: Path) -> None:
-    """Any other file is refused in one line with its name; a pickle is not unpacked."""
-    path = tmp_path / "some.npz"
-    write(path)
-    with pytest.raises(DataError, match="is neither a folder nor an") as caught:
-        read(path)
+        load(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("size", "expected"), [(500, 250), (100, 100), (1, 1)])
-def test_split_of_labeled_images(size: int, expected: int, few: Splits) -> None:
-    """No image is in both parts, classes are alike in both, and few images are halved."""
-    sample, held_out = image_folder.split(few.validation, size, 0)
-    assert isinstance(sample, Dataset)
-    assert isinstance(held_out, Dataset)
-    assert (len(sample), len(held_out)) == (expected, 500 - expected)
-    both = np.concatenate([sample.images, held_out.images]).reshape(500, -1)
-    assert len(np.unique(both, axis=0)) == len(
-        np.unique(few.validation.images.reshape(500, -1), axis=0)
-    )
-    counts = sample.class_counts().values()
-    assert max(counts) - min(counts) <= 1
-    again, _ = image_folder.split(few.validation, size, 0)
-    assert again.digest() == sample.digest()
+@pytest.mark.parametrize("names", [("training", "val", "testing"), ("Train", "Valid", "TEST")])
+def test_other_names_of_splits(names: tuple[str, str, str], tmp_path: Path) -> None:
+    """A split may have any of its usual names; none is taken for a class."""
+    for number, name in enumerate(names):
+        for label in ("cat", "dog"):
+            draw(tmp_path / name / label, 5 - number, seed=10 * number + len(label) + ord(label[0]))
+    splits, _ = load(tmp_path)
+    assert splits.train.class_names == ("cat", "dog")
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [10, 8, 6]
+    assert splits.validation.name == f"{tmp_path.name} validation"
 
 
-@pytest.mark.parametrize(("total", "expected"), [(2, 1), (3, 1), (9, 4)])
-def test_split_of_few_images(total: int, expected: int, few: Splits) -> None:
-    """Each part has an image at least, whatever their number; no image is in both."""
-    images = Images("some", few.train.images[:total])
-    sample, held_out = image_folder.split(images, 500, 0)
-    assert (len(sample), len(held_out)) == (expected, total - expected)
-    both = np.concatenate([sample.images, held_out.images])
-    assert sorted(map(bytes, both)) == sorted(map(bytes, images.images))
-    assert images.digest() != sample.digest() != held_out.digest()
+def test_arrays(tmp_path: Path) -> None:
+    """An .npz file is read like a folder; classes without names get numbers."""
+    images = np.random.default_rng(0).integers(0, 256, (90, 20, 20, 3), np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(90) % 3)
+    splits, spec = load(tmp_path / "mine.npz")
+    assert spec == SPEC
+    assert splits.train.class_names == ("class-0", "class-1", "class-2")
+    assert sum(map(len, rows(splits))) == 90
 
 
-def test_one_image(few: Splits) -> None:
-    """One image cannot be split."""
-    with pytest.raises(DataError, match="some: one image only; at least two are needed"):
-        image_folder.split(Images("some", few.train.images[:1]), 500, 0)
+def test_a_class_without_validation_images_is_reported(tmp_path: Path) -> None:
+    """With few images chance may leave a class without any in a split; the run goes on."""
+    draw(tmp_path / "cat", 60, seed=1)
+    draw(tmp_path / "dog", 60, seed=2)
+    draw(tmp_path / "fish", 4, seed=3)
+    lines: list[str] = []
+    splits, _ = load(tmp_path, lines)
+    counts = splits.validation.class_counts()
+    assert counts["fish"] == 0
+    assert min(counts["cat"], counts["dog"]) > 0
+    (line,) = (line for line in lines if line.startswith("no validation images of fish: "))
+    assert f"'{tmp_path / 'test'}', or choose another seed" in line
 
 
-def test_noise() -> None:
-    """Random images are those of their seed, on every machine, and use all values."""
-    images = image_folder.noise(SPEC, 5, 0)
-    assert images.images.shape == (5, *SPEC.shape)
-    assert images.images.dtype == np.uint8
-    assert len(np.unique(images.images)) == 256
-    assert images.images.ravel()[:5].tolist() == [95, 130, 194, 217, 207]
-    assert not np.array_equal(images.images, image_folder.noise(SPEC, 5, 1).images)
+def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
+    """Where chance leaves a split empty, the error says how to go on."""
+    draw(tmp_path / "train/cat", 3, seed=1)
+    draw(tmp_path / "train/dog", 3, seed=2)
+    with pytest.raises(DataError, match=r"by chance, none of .* images is a .* image; add im"):
+        load(tmp_path)
+    for split, seed in (("validation", 3), ("test", 5)):
+        for number, name in enumerate(("cat", "dog")):
+            draw(tmp_path / split / name, 1, seed=seed + number)
+    splits, _ = load(tmp_path)
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [6, 2, 2]
 
 
-@pytest.mark.skipif(not PHOTOS.exists(), reason="the photos are not here")
-def test_real_photos(tmp_path: Path) -> None:
-    """Photos of people's clothes are read, whatever their sizes and colours."""
-    for folder in sorted(PHOTOS.iterdir())[:3]:
-        shutil.copytree(
-            folder,
-            tmp_path / folder.name,
-            ignore=lambda _, names: sorted(names)[5:],
-        )
-    images, said = read(tmp_path)
-    assert images.images.shape == (15, 20, 24, 3)
-    assert list(images.class_counts().values()) == [5, 5, 5]
-    assert images.images.std() > 30
-    assert not said
+def test_an_unknown_class_among_the_others(folder: Path) -> None:
+    """A class to be tested that is not learnt is said, not numbered wrongly."""
+    draw(folder / "test/bird", 3)
+    with pytest.raises(DataError, match=r"the training images have no class 'bird'"):
+        load(folder)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    """A path that leads nowhere is said."""
+    with pytest.raises(DataError, match=r"does not exist; give a folder or an"):
+        load(tmp_path / "gone")
+
+
+def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
+    """What is kept in a run's folder is what was read; what is damaged is said."""
+    splits, _ = load(folder)
+    assert saved_images.splits(tmp_path) is None
+    saved_images.save_splits(tmp_path, splits)
+    again = saved_images.splits(tmp_path)
+    assert again is not None
+    for part in ("train", "validation", "test"):
+        assert getattr(again, part).digest() == getattr(splits, part).digest()
+        assert getattr(again, part).class_names == ("cat", "dog")
+    (tmp_path / "data/test.npz").write_bytes(b"PK\x03\x04 half a file")
+    with pytest.raises(DataError, match=r"test\.npz"):
+        saved_images.splits(tmp_path)

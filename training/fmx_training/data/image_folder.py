@@ -149,25 +149,28 @@ def _check_counts(
         if not counts["train"][label]:
             raise DataError(
                 f"'{path}': by chance, none of the {total} images of class '{name}' is a training "
-                f"image; add images, or {_set_apart(path)}"
+                f"image; {_remedy(path)}"
             )
     for split in SPLITS:
         if not counts[split]:
             raise DataError(
                 f"'{path}': by chance, none of the {len(splits['train']):,} images is a {split} "
-                f"image; add images, or {_set_apart(path)}"
+                f"image; {_remedy(path)}"
             )
         without = [name for label, name in enumerate(names) if not counts[split][label]]
         if without:
             report(
                 f"no {split} images of {', '.join(without)}: the accuracy on the {split} images "
-                f"says nothing about them; add images, or {_set_apart(path)}"
+                f"says nothing about them; {_remedy(path)}"
             )
     _report_imbalance(counts["train"], names, report)
 
 
-def _set_apart(path: Path) -> str:
-    return f"set images of each class apart in '{path / 'validation'}' and '{path / 'test'}'"
+def _remedy(path: Path) -> str:
+    return (
+        f"add images, set some of each class apart in '{path / 'validation'}' and "
+        f"'{path / 'test'}', or choose another seed"
+    )
 
 
 def _report_imbalance(
