@@ -1,4 +1,4 @@
-"""``fmx train``."""
+"""``fmx train`` on Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import keras
 import pytest
 from PIL import Image
 
-from fmx_training import run_folder as runs
+from fmx_training import run_folder as run_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder."""
+    """Return the content of each file below a folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -36,15 +36,15 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def assert_error(done: Completed, message: str) -> None:
-    """The command failed with this one line and nothing else."""
+    """Check that the command failed with this one line on stderr and printed nothing else."""
     assert done.returncode == 1
     assert not done.stdout
     assert done.stderr.startswith(f"fmx: {message}")
     assert done.stderr.count("\n") == 1
 
 
-def test_a_training(trained: tuple[Path, Completed], run_folder: Path) -> None:
-    """One epoch on all the images writes all artefacts into runs/, with its date in the name."""
+def test_run_folder(trained: tuple[Path, Completed], run_folder: Path) -> None:
+    """One epoch on all images writes all files of a run folder, with the date in its name."""
     assert trained[1].returncode == 0
     assert run_folder.name.startswith("baseline-20")
     assert sorted(path.name for path in run_folder.iterdir()) == [
@@ -57,7 +57,7 @@ def test_a_training(trained: tuple[Path, Completed], run_folder: Path) -> None:
         "model.keras",
         "run.json",
     ]
-    assert runs.open_run(run_folder).finished
+    assert run_folders.open_run(run_folder).finished
     model = keras.models.load_model(run_folder / "model.keras", compile=False)
     assert model.input_shape == (None, 28, 28, 1)
     for name in ("confusion_matrix.png", "learning_curves.png"):
@@ -66,8 +66,8 @@ def test_a_training(trained: tuple[Path, Completed], run_folder: Path) -> None:
     assert len(json.loads((run_folder / "history.json").read_text("utf-8"))["epochs"]) == 1
 
 
-def test_results_are_on_stdout(trained: tuple[Path, Completed], run_folder: Path) -> None:
-    """Accuracy and loss, as in metrics.json, the worst mistakes, and the folder, on stdout."""
+def test_stdout(trained: tuple[Path, Completed], run_folder: Path) -> None:
+    """Results go to stdout: accuracy and loss as in metrics.json, confused classes, the folder."""
     metrics = json.loads((run_folder / "metrics.json").read_text("utf-8"))
     *first, last = trained[1].stdout.splitlines()
     expected = [
@@ -81,8 +81,8 @@ def test_results_are_on_stdout(trained: tuple[Path, Completed], run_folder: Path
     assert metrics["test"]["accuracy"] > 0.8
 
 
-def test_progress_is_on_stderr(trained: tuple[Path, Completed]) -> None:
-    """What is trained and a line for each epoch, and no chatter of the libraries, on stderr."""
+def test_stderr(trained: tuple[Path, Completed]) -> None:
+    """Progress goes to stderr: what is trained and a line for each epoch, nothing of libraries."""
     first, second = trained[1].stderr.splitlines()
     assert first.startswith("training baseline, 1 epochs, seed 0, on 55,000 images of fashion-")
     assert second.startswith("epoch  1/1  training loss 0.")
@@ -91,27 +91,27 @@ def test_progress_is_on_stderr(trained: tuple[Path, Completed]) -> None:
 def test_ctrl_c_and_resume(
     fmx_path: Path, fmx: Callable[..., Completed], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Ctrl-C in an epoch says how to go on and nothing else; --resume then trains to the end."""
+    """Ctrl-C in an epoch prints only how to resume; --resume then trains to the end."""
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (30, 100))
     words = [fmx_path, "train", "-r", "baseline", "--epochs", "2", "-o", "mine"]
-    said = b""
-    # whoever starts the tests in the background has Ctrl-C ignored, by all that they start too
+    output = b""
+    # a shell that starts tests in the background makes them, and their children, ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=end, stderr=end) as process:
         os.close(end)
         sent = False
         while piece := _read(terminal):
-            said += piece
-            if not sent and said.count(b"epoch 2/2") > 2:
+            output += piece
+            if not sent and output.count(b"epoch 2/2") > 2:
                 process.send_signal(signal.SIGINT)
                 sent = True
     os.close(terminal)
     assert process.returncode == 130
-    last = said.decode().replace("\r", "\n").rstrip().splitlines()[-1]
+    last = output.decode().replace("\r", "\n").rstrip().splitlines()[-1]
     assert "stopped; completed epochs are saved: continue with 'fmx train --resume -o mine'" in last
-    assert b"Traceback" not in said
-    run = runs.open_run(tmp_path / "mine")
+    assert b"Traceback" not in output
+    run = run_folders.open_run(tmp_path / "mine")
     assert not run.finished
     assert [path.name for path in run.checkpoints.glob("*.keras")] == ["epoch-001.keras"]
     done = fmx("train", "--resume", "-o", "mine", cwd=tmp_path)
@@ -122,25 +122,25 @@ def test_ctrl_c_and_resume(
 
 
 def _read(terminal: int) -> bytes:
-    """What a terminal shows next; nothing when the process has gone."""
+    """Return what a terminal shows next; nothing once the process is gone."""
     try:
         return os.read(terminal, 4096)
     except OSError:
         return b""
 
 
-def test_an_unknown_recipe(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
-    """The recipe and what there is instead are named, and no folder is made."""
+def test_unknown_recipe(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
+    """The error names the recipes that there are, and no folder is created."""
     assert_error(
         fmx_in_process("train", "--recipe", "nonesuch"), "no recipe 'nonesuch'; choose baseline"
     )
     assert not list(tmp_path.iterdir())
 
 
-def test_without_data(
+def test_missing_data(
     fmx_in_process: Callable[..., Completed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Data that are not where they should be are said before a run folder is made."""
+    """A missing data folder is reported before a run folder is created."""
     assert_error(
         fmx_in_process("train", "--data-dir", "gone"), "'gone' (--data-dir) does not exist"
     )
@@ -150,7 +150,7 @@ def test_without_data(
 
 
 @pytest.mark.parametrize("output", ["file", "file/run"])
-def test_an_output_that_cannot_be_a_folder(
+def test_output_is_a_file(
     output: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
     """A regular file where the run folder or its parent must be is said, and stays."""
@@ -159,7 +159,7 @@ def test_an_output_that_cannot_be_a_folder(
     assert contents(tmp_path) == {"file": b"mine"}
 
 
-def test_a_folder_with_a_finished_run(
+def test_finished_run_is_kept(
     fmx_in_process: Callable[..., Completed], run_folder: Path, tmp_path: Path
 ) -> None:
     """A finished run is not overwritten."""
@@ -183,7 +183,7 @@ def test_a_folder_with_a_finished_run(
 def test_nothing_to_resume(
     words: list[str], message: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
-    """--resume without a run that was begun says where it looked."""
+    """--resume without an unfinished run says where it looked."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged/run.json").write_text("{", "utf-8")
@@ -202,14 +202,14 @@ def test_nothing_to_resume(
         (["--recipe", "other"], "--recipe baseline, "),
     ],
 )
-def test_resume_changes_nothing(
+def test_resume_with_other_options(
     words: list[str],
     message: str,
     fmx_in_process: Callable[..., Completed],
     create_run: Callable[..., Run],
     tmp_path: Path,
 ) -> None:
-    """Other epochs, seed or recipe than the run was begun with are refused, not passed over."""
+    """Other epochs, seed or recipe than the run was started with are refused, not ignored."""
     create_run(tmp_path / "runs/mine")
     assert_error(
         fmx_in_process("train", "--resume", *words), f"'runs/mine' was started with {message}"
@@ -219,7 +219,7 @@ def test_resume_changes_nothing(
 def test_resume_with_other_data(
     fmx_in_process: Callable[..., Completed], create_run: Callable[..., Run], tmp_path: Path
 ) -> None:
-    """A run that was begun with other images is not gone on with; the options may be repeated."""
+    """A run started with other images is not resumed; its own options may be repeated."""
     create_run(tmp_path / "runs/mine")
     done = fmx_in_process("train", "--resume", "--epochs", 3, "--seed", 0, "--recipe", "baseline")
     assert done.returncode == 1
@@ -228,9 +228,9 @@ def test_resume_with_other_data(
     )
 
 
-def test_a_finished_run_is_not_resumed_by_chance(
+def test_finished_run_is_not_resumed(
     fmx_in_process: Callable[..., Completed], run_folder: Path, tmp_path: Path
 ) -> None:
-    """--resume alone looks for unfinished runs only."""
+    """--resume without --output looks for unfinished runs only."""
     shutil.copytree(run_folder, tmp_path / "runs/done")
     assert_error(fmx_in_process("train", "--resume"), "no unfinished training run in 'runs'")

@@ -67,7 +67,7 @@ def _facts(inspection: Inspection) -> Iterator[tuple[str, str, str]]:
         yield "input", _tensor_text(tensor), ""
     if metadata:
         yield "", _pixel_text(metadata.input), ""
-        yield "", _images_text(metadata.input), ""
+        yield from _preprocessing_facts(metadata.input)
     for tensor in graph.outputs:
         yield "output", _tensor_text(tensor), ""
     if metadata:
@@ -108,15 +108,17 @@ def _pixel_text(spec: InputSpec) -> str:
     if spec.offset:
         formula += f" {'-' if spec.offset < 0 else '+'} {abs(spec.offset):.6g}"
     if spec.dtype == "uint8":
-        return f"takes pixels unchanged; the model computes {formula}"
-    return f"takes {formula}"
+        return f"pixels as they are, which stand for {formula}"
+    return f"pixels scaled to {formula}"
 
 
-def _images_text(spec: InputSpec) -> str:
-    """Return the images that the network takes and how others are converted."""
+def _preprocessing_facts(spec: InputSpec) -> Iterator[tuple[str, str, str]]:
+    """Yield the lines about the images that the network takes, and how others are converted."""
     size = f"{_COLORS[spec.channels]} {spec.width}x{spec.height}"
-    text = f"{size}, other sizes are {_RESIZE[spec.resize]}; {_POLARITY[spec.polarity]}"
-    return f"{text}; in photos the garment is segmented" if spec.subject == "garment" else text
+    yield "images", f"{size}, other sizes are {_RESIZE[spec.resize]}", ""
+    yield "", _POLARITY[spec.polarity], ""
+    if spec.subject == "garment":
+        yield "", "in photos the garment is segmented", ""
 
 
 def _tensor_text(tensor: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""``fmx train --data``: a user's own images, from a folder to the device."""
+"""``fmx train --data``: the user's own images, from a folder to a prediction."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     Completed = subprocess.CompletedProcess[str]
 
-COLOURS = {"cherry": (190, 30, 40), "lime": (60, 180, 50), "plum": (90, 40, 130)}
+COLORS = {"cherry": (190, 30, 40), "lime": (60, 180, 50), "plum": (90, 40, 130)}
 
 
-def draw(folder: Path, count: int = 40) -> None:
-    """Grainy images of one colour a class, of several sizes and formats; the rarest has fewer."""
+def write_images(folder: Path, count: int = 40) -> None:
+    """Write noisy images of one color per class, in several sizes and formats, the first rarer."""
     random = np.random.default_rng(0)
-    for number, (name, colour) in enumerate(COLOURS.items()):
+    for number, (name, colour) in enumerate(COLORS.items()):
         (folder / name).mkdir(parents=True)
         for index in range(count if number else count // 3):
             pixels = random.normal(colour, 30, (20 + index % 5, 24, 3)).clip(0, 255)
@@ -33,17 +33,17 @@ def draw(folder: Path, count: int = 40) -> None:
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.{suffix}")
 
 
-def test_from_a_folder_to_an_answer(fmx: Callable[..., Completed], tmp_path: Path) -> None:
-    """Train, export, bench and fmx-run need no option that says what the images are."""
-    draw(tmp_path / "fruit/train")
+def test_from_a_folder_to_a_prediction(fmx: Callable[..., Completed], tmp_path: Path) -> None:
+    """After training, export, bench and Classifier need no option that describes the images."""
+    write_images(tmp_path / "fruit/train")
     (tmp_path / "fruit/train/lime/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
-    begun = fmx("train", "--data", "fruit", "--image-size", 16, "--epochs", 25, cwd=tmp_path)
-    assert begun.returncode == 0, begun.stderr
-    assert "broken.jpg' is damaged" in begun.stderr
-    assert "classes are unequal: 'lime' has" in begun.stderr
-    assert "images of fruit train; run folder runs/photo-20" in begun.stderr
+    trained = fmx("train", "--data", "fruit", "--image-size", 16, "--epochs", 25, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "broken.jpg' is damaged" in trained.stderr
+    assert "classes are unequal: 'lime' has" in trained.stderr
+    assert "images of fruit train; run folder runs/photo-20" in trained.stderr
     run = runs.newest_run(tmp_path / "runs", finished=True)
-    assert run.info.labels == tuple(COLOURS)
+    assert run.info.labels == tuple(COLORS)
     assert run.info.input.shape == (16, 16, 3)
     assert run.info.input.polarity == "any"
     (tmp_path / "fruit").rename(tmp_path / "moved")  # the run has all that it needs
@@ -52,21 +52,19 @@ def test_from_a_folder_to_an_answer(fmx: Callable[..., Completed], tmp_path: Pat
     benched = fmx("bench", "--repeats", 2, "--iterations", 20, cwd=tmp_path)
     assert benched.returncode == 0, benched.stderr
     result = json.loads((tmp_path / "reports/photo/result.json").read_text("utf-8"))
-    assert result["class_names"] == list(COLOURS)
+    assert result["class_names"] == list(COLORS)
     assert result["data"] == "fruit test"
     from fmx_runtime import Classifier
 
     classifier = Classifier(tmp_path / "exports/photo/photo.int8.tflite")
-    for name in COLOURS:
+    for name in COLORS:
         image = tmp_path / "moved/train" / name / "0.png"
         assert classifier.classify(image)[0].label == name
 
 
-def test_a_stopped_run_goes_on_without_the_images(
-    fmx: Callable[..., Completed], tmp_path: Path
-) -> None:
-    """What is needed lies in the run's folder; what it was begun with need not be said again."""
-    draw(tmp_path / "fruit", 20)
+def test_resume_without_the_images(fmx: Callable[..., Completed], tmp_path: Path) -> None:
+    """The run folder holds all that --resume needs; options of the run cannot be repeated."""
+    write_images(tmp_path / "fruit", 20)
     words = ["train", "--data", "fruit", "--image-size", 16, "--epochs", 2, "-o", "mine"]
     assert fmx(*words, cwd=tmp_path).returncode == 0
     (tmp_path / "mine/metrics.json").unlink()
@@ -77,9 +75,9 @@ def test_a_stopped_run_goes_on_without_the_images(
     assert refused.returncode == 1
 
 
-def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Completed], tmp_path: Path) -> None:
-    """A network of keras.applications learns the images, and exports."""
-    draw(tmp_path / "fruit", 20)
+def test_backbone_with_weights_from_a_file(fmx: Callable[..., Completed], tmp_path: Path) -> None:
+    """A network of keras.applications is trained on the images, with its own input range."""
+    write_images(tmp_path / "fruit", 20)
     body = keras.applications.MobileNet(include_top=False, input_shape=(32, 32, 3), weights=None)
     body.save_weights(tmp_path / "mine.weights.h5")
     words = ["--backbone", "MobileNet", "--weights", "mine.weights.h5", "--image-size", 32]
@@ -112,12 +110,12 @@ def test_a_backbone_with_weights_from_a_file(fmx: Callable[..., Completed], tmp_
         (["--teacher", "gone"], "'gone' holds no training run"),
     ],
 )
-def test_what_does_not_work(
+def test_option_errors(
     words: list[str], message: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
 ) -> None:
-    """One clear line each, and no run folder."""
-    draw(tmp_path / "fruit", 6)
-    draw(tmp_path / "empty", 6)
+    """Each wrong option gives one line of error, and no run folder is created."""
+    write_images(tmp_path / "fruit", 6)
+    write_images(tmp_path / "empty", 6)
     (tmp_path / "empty/void").mkdir()
     (tmp_path / "one/cherry").mkdir(parents=True)
     for name in "ab":
