@@ -162,17 +162,12 @@ def test_released_together(wheels: Any) -> None:
 
 
 def test_the_runtime_is_small(wheels: Any) -> None:
-    """What answers images is less than 200 KB of code, unpacked; what measures less than 60.
-
-    One model comes with it, of 256 KB at most.
-    """
+    """The device's wheel is smaller than 400 KB, with a model of at most 256 KB in it."""
     with zipfile.ZipFile(wheels.runtime) as archive:
-        code = [item for item in archive.infolist() if item.filename.startswith("fmx_runtime/")]
-    bench = sum(item.file_size for item in code if "/bench/" in item.filename)
-    model = sum(item.file_size for item in code if "/models/" in item.filename)
-    assert sum(item.file_size for item in code) - bench - model < 200_000
-    assert 0 < bench < 60_000
-    assert 0 < model <= 256_000
+        models = [item for item in archive.infolist() if "/models/" in item.filename]
+    assert [Path(item.filename).name for item in models] == ["edge.int8.tflite"]
+    assert 0 < models[0].file_size <= 256_000
+    assert wheels.runtime.stat().st_size < 400_000
 
 
 IMPORT_ALL = """
