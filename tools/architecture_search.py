@@ -24,7 +24,7 @@ from fmx_runtime.support.atomic import write
 from fmx_training import recipes
 from fmx_training import run_folder as runs
 from fmx_training.data import fashion_mnist
-from fmx_training.data.examples import of_dataset
+from fmx_training.data.examples import from_dataset
 from fmx_training.networks import architectures
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def _exported(name: str, stages: Sequence[Sequence[int]], epochs: int, splits: S
         polarity=fashion_mnist.POLARITY,
         subject=fashion_mnist.SUBJECT,
     )
-    examples = of_dataset(splits.train)
-    run = runs.Run(folder, runs.plan(recipe, splits.train, examples, spec, epochs=epochs))
+    examples = from_dataset(splits.train)
+    run = runs.Run(folder, runs.describe_run(recipe, splits.train, examples, spec, epochs=epochs))
     if not (folder / "run.json").exists():
-        run = runs.create(folder, run.info)
+        run = runs.create_run(folder, run.info)
     if not run.finished:
         # the validation images stand in for the test images, which choose nothing
         train(run, examples, splits.validation, lambda: splits.validation, report=print)

@@ -18,7 +18,7 @@ from fmx_training import recipes
 from fmx_training import run_folder as runs
 from fmx_training.data import fashion_mnist
 from fmx_training.data.augmentation import View
-from fmx_training.data.examples import of_dataset
+from fmx_training.data.examples import from_dataset
 from fmx_training.process_setup import prepare_training_process
 
 _ROUNDS, _BATCHES = 5, 100
@@ -33,7 +33,7 @@ def main(name: str) -> None:
     from fmx_training.networks.architectures import NETWORKS
 
     recipe = recipes.get(name)
-    examples = of_dataset(fashion_mnist.load().train)
+    examples = from_dataset(fashion_mnist.load().train)
     spec = runs.input_spec(recipe, fashion_mnist.SHAPE, polarity=fashion_mnist.POLARITY)
     model = NETWORKS[recipe.network](spec.shape, len(examples.class_names))
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "categorical_crossentropy")

@@ -12,7 +12,7 @@ __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe", "get"]
 
 _NO_AUGMENTATION = Augmentation()
 _CLOTHES = Augmentation(shift=1 / 14, flip=True, erase=0.25)
-_PHOTOS = Augmentation(flip=True, erase=0.25, crop=0.4, light=0.25, mix=0.5)
+_PHOTOS = Augmentation(flip=True, erase=0.25, crop=0.4, color_jitter=0.25, mixup=0.5)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ Hidden files and folders are ignored. Which splits are used depends on the purpo
 
 from fmx_runtime.labeled_images.arrays import save
 from fmx_runtime.labeled_images.class_order import few_of
-from fmx_runtime.labeled_images.decode_all import Watch
+from fmx_runtime.labeled_images.decode_all import Watch, check_unreadable
 from fmx_runtime.labeled_images.image_set import LabeledImages, UnlabeledImages
 from fmx_runtime.labeled_images.layout import Split, image_files
 from fmx_runtime.labeled_images.reader import read, read_splits
@@ -29,6 +29,7 @@ __all__ = [
     "Split",
     "UnlabeledImages",
     "Watch",
+    "check_unreadable",
     "few_of",
     "image_files",
     "read",

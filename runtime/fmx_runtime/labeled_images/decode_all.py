@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fmx_runtime.model_file.metadata import InputSpec
 
-__all__ = ["Watch", "decode_all", "no_progress"]
+__all__ = ["Watch", "check_unreadable", "decode_all", "no_progress"]
 
 _MAX_UNREADABLE = 0.05
 """Share of the images that may be skipped because they cannot be used; one may in any case."""
@@ -78,12 +78,26 @@ def decode_all(
                 problems.append(result)
             else:
                 usable[index] = result
-    if not usable or len(problems) > max(1, _MAX_UNREADABLE * len(images)):
+    check_unreadable(data, problems, len(images))
+    return usable
+
+
+def check_unreadable(data: str, problems: Sequence[str], total: int) -> None:
+    """Check that few enough images cannot be used.
+
+    Args:
+        data: name of the images, for the message.
+        problems: what is wrong with each image that cannot be used.
+        total: number of all images.
+
+    Raises:
+        DataError: there are too many, or no other ones.
+    """
+    if len(problems) == total or len(problems) > max(1, _MAX_UNREADABLE * total):
         raise DataError(
-            f"'{data}': {len(problems):,} of {len(images):,} images cannot be used, more than "
+            f"'{data}': {len(problems):,} of {total:,} images cannot be used, more than "
             f"{_MAX_UNREADABLE:.0%}; the first: {problems[0]}; repair or remove them"
         )
-    return usable
 
 
 def _decode(

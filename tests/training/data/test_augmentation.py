@@ -16,7 +16,7 @@ def images(count: int, height: int, width: int, channels: int) -> np.ndarray:
     return np.random.default_rng(0).integers(1, 256, shape, np.uint8)
 
 
-EVERYTHING = Augmentation(shift=0.1, flip=True, erase=0.5, crop=0.5, light=0.2, mix=0.5)
+EVERYTHING = Augmentation(shift=0.1, flip=True, erase=0.5, crop=0.5, color_jitter=0.2, mixup=0.5)
 
 
 @given(
@@ -112,7 +112,7 @@ def test_light_keeps_what_is_brighter(channels: int) -> None:
     """Brightness, contrast and colours change by a curve that never falls."""
     pixels = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (100, 1, 256, channels))
     pixels = np.ascontiguousarray(np.broadcast_to(pixels, (100, 1, 256, channels)))
-    shown = View(pixels, Augmentation(light=0.3), (0,))[np.arange(100)].astype(int)
+    shown = View(pixels, Augmentation(color_jitter=0.3), (0,))[np.arange(100)].astype(int)
     assert (np.diff(shown, axis=2) >= 0).all()
     means = shown.mean(axis=(1, 2))
     assert means.max() - means.min() > 40
@@ -124,11 +124,11 @@ def test_mixed_images_have_mixed_answers() -> None:
     pixels = np.repeat(np.array([0, 200], np.uint8), 500)[:, None, None, None]
     pixels = np.ascontiguousarray(np.broadcast_to(pixels, (1000, 4, 4, 1)))
     targets = np.repeat(np.eye(2, dtype=np.float32), 500, axis=0)
-    view = View(pixels, Augmentation(mix=0.6), (0,))
-    shown, wanted = view[np.arange(1000)][:, 0, 0, 0], view.answers(targets)
+    view = View(pixels, Augmentation(mixup=0.6), (0,))
+    shown, wanted = view[np.arange(1000)][:, 0, 0, 0], view.mix_targets(targets)
     assert np.allclose(wanted.sum(axis=1), 1)
     assert np.abs(shown / 200 - wanted[:, 1]).max() < 0.003
     own = (wanted * targets).sum(axis=1)
     assert own.min() >= 0.5
     assert 0.25 < (own < 1).mean() < 0.35  # half of the partners show the same
-    assert np.array_equal(View(pixels, Augmentation(), (0,)).answers(targets), targets)
+    assert np.array_equal(View(pixels, Augmentation(), (0,)).mix_targets(targets), targets)

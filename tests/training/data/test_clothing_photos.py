@@ -1,5 +1,3 @@
-"""Photos of clothes to learn from."""
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from fmx_training import recipes
 from fmx_training import run_folder as runs
 from fmx_training.data import clothing_photos, fashion_mnist, saved_images
 from fmx_training.data.dataset import Dataset
-from fmx_training.data.examples import joined, of_dataset
+from fmx_training.data.examples import concatenate, from_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,8 +29,8 @@ SPEC = runs.input_spec(
 )
 
 
-def passing(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-    """What shows no progress."""
+def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+    """Show no progress."""
     assert total > 0
     assert what == "photos"
     return items
@@ -41,7 +39,7 @@ def passing(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
 def load(folder: Path, told: list[str] | None = None) -> Examples:
     """The photos; what is reported goes into ``told``."""
     lines = [] if told is None else told
-    return clothing_photos.read(folder, SPEC, LABELS, watch=passing, report=lines.append)
+    return clothing_photos.read(folder, SPEC, LABELS, watch=no_progress, report=lines.append)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def test_each_is_seen_several_times(folder: Path) -> None:
     assert (examples.images[:, 12:16, 12:16] > 60).mean() > 0.9
 
 
-def test_answers(folder: Path) -> None:
+def test_targets(folder: Path) -> None:
     """Trousers are trousers; shoes are one of three kinds, nobody knows which; hats are unknown."""
     targets = load(folder).targets
     assert np.allclose(targets.sum(axis=1), 1)
@@ -109,7 +107,7 @@ def test_what_is_no_photo_is_left_out(folder: Path) -> None:
         broken.unlink()
     assert len(told) == 1
     assert "broken.jpg" in told[0]
-    assert told[0].endswith("; left out")
+    assert told[0].endswith("; skipped")
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
@@ -117,28 +115,28 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has none of the folders dress, longsleeve"):
         load(tmp_path)
     (tmp_path / "shirt").mkdir()
-    with pytest.raises(DataError, match=r"shirt' has no photos in it"):
+    with pytest.raises(DataError, match=r"shirt' has no photos; add some"):
         load(tmp_path)
 
 
 def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
     """Going on with a run needs no photos any more; a damaged file is said."""
     examples = load(folder)
-    assert saved_images.photos(tmp_path, LABELS) is None
+    assert saved_images.read_photos(tmp_path, LABELS) is None
     saved_images.save_photos(tmp_path, examples)
-    again = saved_images.photos(tmp_path, LABELS)
+    again = saved_images.read_photos(tmp_path, LABELS)
     assert again is not None
     assert again.sha256 == examples.sha256
-    (tmp_path / "data/clothing_photos.npz").write_bytes(b"PK\x03\x04 half a file")
+    (tmp_path / "data/photos.npz").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(DataError, match=r"photos\.npz' is damaged"):
-        saved_images.photos(tmp_path, LABELS)
+        saved_images.read_photos(tmp_path, LABELS)
 
 
-def test_joined_with_a_data_set(folder: Path) -> None:
+def test_concatenate_with_a_data_set(folder: Path) -> None:
     """One after the other, under both names."""
     images = np.zeros((5, 28, 28, 1), np.uint8)
     dataset = Dataset("five", images, np.arange(5), LABELS)
-    both = joined([of_dataset(dataset), load(folder)])
+    both = concatenate([from_dataset(dataset), load(folder)])
     assert both.name == "five and photos"
     assert len(both) == 25
     assert both.targets[:5].argmax(axis=1).tolist() == [0, 1, 2, 3, 4]

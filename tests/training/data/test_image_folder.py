@@ -10,7 +10,7 @@ from PIL import Image
 from fmx_runtime.errors import DataError
 from fmx_runtime.model_file.metadata import InputSpec
 from fmx_training.data import saved_images
-from fmx_training.data.examples import of_unequal_classes
+from fmx_training.data.examples import from_unbalanced_dataset
 from fmx_training.data.image_folder import read
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_unbalanced_classes_are_reported_and_weighted(folder: Path) -> None:
     told: list[str] = []
     splits, _ = load(folder, told)
     assert any(line.startswith("classes are unbalanced: ") and "'rare'" in line for line in told)
-    examples = of_unequal_classes(splits.train)
+    examples = from_unbalanced_dataset(splits.train)
     assert examples.weights is not None
     assert np.isclose(examples.weights.mean(), 1, atol=1e-5)
     counts = np.bincount(splits.train.labels)
@@ -283,13 +283,13 @@ def test_no_such_folder(tmp_path: Path) -> None:
 def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
     """What is kept in a run's folder is what was read; what is damaged is said."""
     splits, _ = load(folder)
-    assert saved_images.splits(tmp_path) is None
+    assert saved_images.read_splits(tmp_path) is None
     saved_images.save_splits(tmp_path, splits)
-    again = saved_images.splits(tmp_path)
+    again = saved_images.read_splits(tmp_path)
     assert again is not None
     for part in ("train", "validation", "test"):
         assert getattr(again, part).digest() == getattr(splits, part).digest()
         assert getattr(again, part).class_names == ("cat", "dog")
     (tmp_path / "data/test.npz").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(DataError, match=r"test\.npz"):
-        saved_images.splits(tmp_path)
+        saved_images.read_splits(tmp_path)

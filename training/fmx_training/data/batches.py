@@ -1,4 +1,4 @@
-"""Images as the batches that Keras trains on."""
+"""Batches of preprocessed images for training with Keras."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from fmx_runtime.model_file.metadata import InputSpec
 
-__all__ = ["Images", "batches"]
+__all__ = ["ImageRows", "batches"]
 
-_AHEAD = 2
-"""Batches made while the network learns the one before."""
+_PREFETCHED_BATCHES = 2
+"""Batches that are prepared while the network is trained on the one before."""
 
 
-class Images(Protocol):
-    """An array ``(n, h, w, c)``, or what gives its rows as one does."""
+class ImageRows(Protocol):
+    """Images that are indexed like an array ``(n, h, w, c)``."""
 
-    def __getitem__(self, chosen: NDArray[np.int64], /) -> NDArray[np.uint8]:
-        """The images at those indices: uint8 ``(m, h, w, c)``."""
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        """Return the images at these indices: uint8 ``(m, h, w, c)``."""
 
 
 def batches(
-    images: Images,
+    images: ImageRows,
     targets: NDArray[np.float32],
     spec: InputSpec,
     batch_size: int,
@@ -38,34 +38,35 @@ def batches(
     *,
     weights: NDArray[np.float32] | None = None,
 ) -> Any:
-    """One pass over images, preprocessed as on the device, with the answers wanted.
+    """Return one pass over images, preprocessed as on the device, and their targets.
 
     Args:
         images: uint8 ``(n, h, w, c)``, or a `fmx_training.data.augmentation.View`.
         targets: float32 ``(n, classes)``, distributions.
         spec: the network's input.
-        batch_size: at least 1; the last batch may be smaller.
-        order: int64 ``(m,)``, indices of images.
-        weights: float32 ``(n,)``, what each image counts in the loss; None for 1.
+        batch_size: 1 or more. The last batch may be smaller.
+        order: int64 ``(m,)``, indices of the images.
+        weights: float32 ``(n,)``, each image's weight in the loss; None for 1.
 
     Returns:
-        tf.data.Dataset of float32 ``(b, h, w, c)``, ``(b, classes)``, weights ``(b,)`` if given.
+        tf.data.Dataset of float32 images ``(b, h, w, c)``, targets ``(b, classes)`` and, if
+        given, weights ``(b,)``.
     """
-    kept = (targets,) if weights is None else (targets, weights)
+    per_image = (targets,) if weights is None else (targets, weights)
 
     def generate() -> Iterator[tuple[NDArray[np.float32], ...]]:
         for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            yield to_tensor(images[chosen], spec), *(array[chosen] for array in kept)
+            indices = order[start : start + batch_size]
+            yield to_tensor(images[indices], spec), *(array[indices] for array in per_image)
 
-    shapes = (spec.shape, *(array.shape[1:] for array in kept))
+    shapes = (spec.shape, *(array.shape[1:] for array in per_image))
     signature = tuple(tf.TensorSpec((None, *shape), tf.float32) for shape in shapes)
-    # The thread that tunes a pipeline, as one made of a keras.utils.PyDataset is, sleeps twice as
-    # long each time, up to a minute, and at times misses that it is to stop: then the epoch does
-    # not end before it wakes.
+    # A keras.utils.PyDataset would be shorter. But its pipeline has an autotuning thread, which
+    # sleeps for up to a minute and sometimes misses that it has to stop: then the epoch does not
+    # end before it wakes up.
     options = tf.data.Options()
     options.autotune.enabled = False
     count = -(-len(order) // batch_size)
-    made = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    made = made.apply(tf.data.experimental.assert_cardinality(count))
-    return made.prefetch(_AHEAD).with_options(options)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+    return dataset.prefetch(_PREFETCHED_BATCHES).with_options(options)

@@ -1,9 +1,10 @@
-"""Photos of clothes to learn from beside Fashion-MNIST, cut out as fmx-run cuts them out.
+"""Photos of clothes as training examples in addition to Fashion-MNIST.
 
-A folder of one folder for each kind of garment, named as in the CC0 clothing data set (Grigorev,
-2020, github.com/alexeygrigorev/clothing-dataset-small): ``dress/1.jpg``, ``pants/2.jpg``. Each
-photo is seen several times, each time taken a little otherwise - nearer, turned, in other
-light - before its garment is found, so that the finder's own mistakes are learnt too.
+The folder has one folder for each kind of garment, named as in the CC0 clothing data set (Grigorev,
+2020, github.com/alexeygrigorev/clothing-dataset-small): ``dress/1.jpg``, ``pants/2.jpg``. The
+garment is segmented as on the device. Each photo gives several examples: the photo itself, and
+copies that are zoomed, rotated and lit differently. They are changed before the garment is
+segmented, so the network also learns from the segmentation's mistakes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path  # noqa: TC003
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -21,12 +22,12 @@ from PIL import Image
 from fmx_runtime.errors import DataError, ImageError
 from fmx_runtime.images.decode import open_image
 from fmx_runtime.images.preprocess import to_pixels
-from fmx_runtime.labeled_images import image_files
+from fmx_runtime.labeled_images import Watch, check_unreadable, image_files
 from fmx_runtime.support.cores import usable_cores
 from fmx_training.data.examples import Examples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -44,14 +45,20 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "shoes": ("Sandal", "Sneaker", "Ankle boot"),
     "t-shirt": ("T-shirt/top",),
 }
-"""The folders that are read, and which of Fashion-MNIST's labels are right for them."""
+"""The folders that are read, and the labels of Fashion-MNIST that are correct for them."""
 
-_TAKES = 4
-"""How often each photo is seen: once as it is."""
+_COPIES = 4
+"""Examples from each photo; the first is the photo itself."""
 
-_MARGIN = 0.2  # of ground that is mirrored around a photo, so that turning it shows no corners
-_MOST_TURN = 10.0  # degrees
+_MAX_SIDE = 384
+"""Pixels; larger photos are scaled down before they are changed."""
+
+_MARGIN = 0.2
+"""Share of a photo's side that is mirrored around it, so that rotation shows no black corners."""
+
+_MAX_ROTATION = 10.0  # degrees
 _ZOOM = (0.9, 1.15)
+_MAX_SHIFT = 0.04  # share of the photo's side
 _GAMMA = 1.4
 _TINT = 0.1
 _SHADOW = 0.35
@@ -62,86 +69,103 @@ def read(
     spec: InputSpec,
     labels: tuple[str, ...],
     *,
-    watch: Callable[[Iterable[Any], int, str], Iterable[Any]],
+    watch: Watch,
     report: Callable[[str], None],
 ) -> Examples:
-    """All photos of the known kinds, at the network's size, each several times.
+    """Read all photos of the known kinds in the network's size, several examples from each.
 
     Args:
-        folder: see the module's own words.
+        folder: see above.
         spec: the network's input.
         labels: Fashion-MNIST's, in the order of the network's outputs.
-        watch: passes on the items that it is given, with their number and what is done to them.
-        report: called with one line about each file that is left out.
+        watch: wraps an iterable, given its length and a description, to show progress.
+        report: called with one line about each photo that is skipped.
 
     Returns:
-        Of each kind its photos; where several labels are right, each is an equal part of the
-        answer.
+        The examples in the order of `KINDS`. If several labels are correct, each has the same share
+        of the target.
 
     Raises:
-        DataError: the folder has none of the kinds, or a kind has no photos.
+        DataError: the folder has none of the kinds, a kind has no photos, or too many photos cannot
+            be read.
     """
-    files = {kind: image_files(folder / kind) for kind in KINDS if (folder / kind).is_dir()}
+    files = {kind: image_files(folder / kind, report) for kind in KINDS if (folder / kind).is_dir()}
     if not files:
         raise DataError(
             f"'{folder}' (photos) has none of the folders {', '.join(KINDS)}; "
-            "give one that has, with photos in them"
+            "give a folder that has photos in one of them"
         )
-    empty = [kind for kind, some in files.items() if not some]
+    empty = [kind for kind, paths in files.items() if not paths]
     if empty:
-        raise DataError(f"'{folder / empty[0]}' has no photos in it; put some there")
-    paths = [(kind, path) for kind, some in files.items() for path in some]
-    images, targets = [], []
+        raise DataError(f"'{folder / empty[0]}' has no photos; add some, or remove the folder")
+    photos = [(kind, path) for kind, paths in files.items() for path in paths]
+    images, targets, problems = [], [], []
     context = multiprocessing.get_context("spawn")  # a fork of TensorFlow's threads may hang
     with ProcessPoolExecutor(usable_cores(), context) as pool:
-        found = pool.map(partial(_takes, spec=spec), [path for _, path in paths], chunksize=16)
-        for (kind, _), result in zip(paths, watch(found, len(paths), "photos"), strict=True):
+        found = pool.map(partial(_examples, spec=spec), [path for _, path in photos], chunksize=16)
+        for (kind, _), result in zip(photos, watch(found, len(photos), "photos"), strict=True):
             if isinstance(result, str):
-                report(f"{result}; left out")
+                report(f"{result}; skipped")
+                problems.append(result)
                 continue
             images.append(result)
-            targets += [_answer(KINDS[kind], labels)] * len(result)
+            targets += [_target(KINDS[kind], labels)] * len(result)
+    check_unreadable(str(folder), problems, len(photos))
     return Examples("photos", np.concatenate(images), np.stack(targets), labels)
 
 
-def _answer(right: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.float32]:
-    return np.array([(label in right) / len(right) for label in labels], np.float32)
+def _target(correct: tuple[str, ...], labels: tuple[str, ...]) -> NDArray[np.float32]:
+    """Return a distribution in which each correct label has the same share."""
+    return np.array([(label in correct) / len(correct) for label in labels], np.float32)
 
 
-def _takes(path: Path, spec: InputSpec) -> NDArray[np.uint8] | str:
-    """The photo's garment at the network's size, `_TAKES` times; or what is wrong with it."""
+def _examples(path: Path, spec: InputSpec) -> NDArray[np.uint8] | str:
+    """Return the garment in a photo and its copies: uint8 ``(_COPIES, h, w, c)``; or an error."""
     try:
-        pixels = [to_pixels(path, spec, segment_garment=True)]
+        first = to_pixels(path, spec, segment_garment=True)
         content = path.read_bytes()
-        image = open_image(content, "RGB")
+        photo = open_image(content, "RGB")
+        # of the content, so that a photo's copies do not depend on the other photos
         random = np.random.default_rng(list(hashlib.sha256(content).digest()[:8]))
-        takes = [_retaken(image, random) for _ in range(_TAKES - 1)]
-        return np.stack(pixels + [to_pixels(take, spec, segment_garment=True) for take in takes])
+        copies = [_changed(photo, random) for _ in range(_COPIES - 1)]
+        return np.stack([first, *(to_pixels(copy, spec, segment_garment=True) for copy in copies)])
     except ImageError as error:
         return str(error)
 
 
-def _retaken(image: Image.Image, random: Generator) -> NDArray[np.uint8]:
-    """The photo as if taken again: nearer or farther, turned, in other light."""
-    image.thumbnail((384, 384))
-    pixels = np.asarray(image)
+def _changed(photo: Image.Image, random: Generator) -> NDArray[np.uint8]:
+    """Return a photo zoomed, rotated, shifted and lit differently: uint8 ``(h, w, 3)``."""
+    photo.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    pixels = np.asarray(photo)
     height, width = pixels.shape[:2]
     rows, columns = round(height * _MARGIN), round(width * _MARGIN)
-    wide = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="symmetric")
-    turned = Image.fromarray(wide).rotate(
-        random.uniform(-_MOST_TURN, _MOST_TURN), Image.Resampling.BILINEAR
+    padded = np.pad(pixels, ((rows, rows), (columns, columns), (0, 0)), mode="symmetric")
+    rotated = Image.fromarray(padded).rotate(
+        random.uniform(-_MAX_ROTATION, _MAX_ROTATION), Image.Resampling.BILINEAR
     )
     zoom = random.uniform(*_ZOOM)
-    high, long = round(height / zoom), round(width / zoom)
-    top = (wide.shape[0] - high) // 2 + round(random.uniform(-0.04, 0.04) * height)
-    left = (wide.shape[1] - long) // 2 + round(random.uniform(-0.04, 0.04) * width)
-    cut = turned.crop((left, top, left + long, top + high))
-    light = np.asarray(cut, np.float32) / 255
-    light = light ** np.exp(random.uniform(-np.log(_GAMMA), np.log(_GAMMA)))
-    light *= random.uniform(1 - _TINT, 1 + _TINT, 3)
+    crop_height, crop_width = round(height / zoom), round(width / zoom)
+    shift_down = round(random.uniform(-_MAX_SHIFT, _MAX_SHIFT) * height)
+    shift_right = round(random.uniform(-_MAX_SHIFT, _MAX_SHIFT) * width)
+    top = (padded.shape[0] - crop_height) // 2 + shift_down
+    left = (padded.shape[1] - crop_width) // 2 + shift_right
+    crop = rotated.crop((left, top, left + crop_width, top + crop_height))
+    return _relit(np.asarray(crop, np.float32) / 255, random)
+
+
+def _relit(pixels: NDArray[np.float32], random: Generator) -> NDArray[np.uint8]:
+    """Return an image with another gamma, another tint, and a shadow from a random side.
+
+    Args:
+        pixels: float32 ``(h, w, 3)``, 0 to 1.
+        random: draws the changes.
+    """
+    height, width = pixels.shape[:2]
+    pixels = pixels ** np.exp(random.uniform(-np.log(_GAMMA), np.log(_GAMMA)))
+    pixels *= random.uniform(1 - _TINT, 1 + _TINT, 3)
     angle = random.uniform(0, 2 * np.pi)
-    y, x = np.linspace(-1, 1, high)[:, np.newaxis], np.linspace(-1, 1, long)
+    y, x = np.linspace(-1, 1, height)[:, np.newaxis], np.linspace(-1, 1, width)
     slope = (np.cos(angle) * x + np.sin(angle) * y) / 2
-    light *= (1 + random.uniform(0, _SHADOW) * slope)[..., np.newaxis]
-    taken: NDArray[np.uint8] = (light * 255).clip(0, 255).astype(np.uint8)
-    return taken
+    pixels *= (1 + random.uniform(0, _SHADOW) * slope)[..., np.newaxis]
+    lit: NDArray[np.uint8] = (pixels * 255).clip(0, 255).astype(np.uint8)
+    return lit

@@ -1,7 +1,7 @@
-"""What a network learns from: images, and for each the answer that is wanted.
+"""Training examples: images with soft targets.
 
-An answer is a distribution over the classes, so that an image which shows one of three kinds of
-shoes can say just that, and so that teachers' answers can stand beside labels.
+A target is a probability distribution over the classes. So an image may belong to one of three
+kinds of shoes, and the soft targets of a distillation have the same form as labels.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
     from fmx_training.data.dataset import Dataset
 
-__all__ = ["Examples", "joined", "of_dataset", "of_unequal_classes"]
+__all__ = ["Examples", "concatenate", "from_dataset", "from_unbalanced_dataset"]
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images of one size with the answers wanted, at least one.
+    """Images of one size with their targets, at least one.
 
     Attributes:
-        name: what error messages and reports call them.
+        name: name in messages and reports.
         images: uint8 array ``(n, h, w, c)``, values 0 to 255.
-        targets: float32 array ``(n, classes)``, each row a distribution: 0 or more, sum 1.
-        class_names: the classes' names in the order of the columns.
-        weights: float32 array ``(n,)``, what each counts in the loss; None for 1.
+        targets: float32 array ``(n, classes)``; each row is a distribution: 0 or more, sum 1.
+        class_names: the classes' names, in the order of the columns.
+        weights: float32 array ``(n,)``, each example's weight in the loss; None for 1.
     """
 
     name: str
@@ -42,12 +42,12 @@ class Examples:
     weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
-        """How many images."""
+        """Return the number of images."""
         return len(self.images)
 
     @functools.cached_property
     def sha256(self) -> str:
-        """SHA-256 (hex) of images' and targets' shapes and values, whatever the name."""
+        """SHA-256 (hex) of the images' and targets' shapes and values."""
         sha256 = hashlib.sha256()
         for array in (self.images, self.targets.astype("<f4")):
             sha256.update(str(array.shape).encode())
@@ -55,28 +55,29 @@ class Examples:
         return sha256.hexdigest()
 
 
-def of_dataset(dataset: Dataset) -> Examples:
-    """A data set's images, each with all of the answer on its label."""
+def from_dataset(dataset: Dataset) -> Examples:
+    """Return a data set's images with their labels as one-hot targets."""
     one_hot = np.eye(len(dataset.class_names), dtype=np.float32)
     return Examples(dataset.name, dataset.images, one_hot[dataset.labels], dataset.class_names)
 
 
-def of_unequal_classes(dataset: Dataset) -> Examples:
-    """The same of a data set whose rarer classes count more.
+def from_unbalanced_dataset(dataset: Dataset) -> Examples:
+    """Return a data set's images with a larger weight for those of rarer classes.
 
-    By the square root of how much rarer they are: in between counting each image alike, which
-    neglects rare classes, and each class alike, which learns few images by heart.
+    The weight grows with the square root of the rarity. That lies between equal weights of all
+    images, which neglect rare classes, and equal weights of all classes, which overfit to the few
+    images of rare ones. The mean weight is 1.
     """
     counts = np.bincount(dataset.labels, minlength=len(dataset.class_names))
-    each = np.sqrt(len(dataset) / counts)[dataset.labels]
-    return replace(of_dataset(dataset), weights=(each / each.mean()).astype(np.float32))
+    weights = np.sqrt(len(dataset) / counts)[dataset.labels]
+    return replace(from_dataset(dataset), weights=(weights / weights.mean()).astype(np.float32))
 
 
-def joined(parts: Sequence[Examples]) -> Examples:
-    """Several together, in their order.
+def concatenate(parts: Sequence[Examples]) -> Examples:
+    """Return the examples of several sets as one, in their order, without weights.
 
     Args:
-        parts: one or more, of one size and of the same classes.
+        parts: one or more, of one image size and of the same classes.
     """
     return Examples(
         " and ".join(part.name for part in parts),

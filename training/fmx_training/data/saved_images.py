@@ -1,10 +1,10 @@
-"""Images that a run keeps in its folder, so that going on, exporting and measuring find them.
+"""The copies of images that a run saves in its folder.
 
-Fashion-MNIST is found anywhere, a user's images may move or change: a run on those keeps them, at
-the network's size::
+Fashion-MNIST can be downloaded again. A user's own images may be moved or changed, so a run on
+those saves a copy in the network's size, for resuming, exporting and measuring::
 
     data/train.npz  data/validation.npz  data/test.npz    images, labels, class_names
-    data/photos.npz                                  images, targets
+    data/photos.npz                                       images, targets
 """
 
 from __future__ import annotations
@@ -19,45 +19,44 @@ from fmx_runtime.support.atomic import make_folder, replacing
 from fmx_runtime.support.error_summary import error_summary
 from fmx_training.data.dataset import Dataset, Splits
 from fmx_training.data.examples import Examples
+from fmx_training.data.splits import SPLITS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["photos", "save_photos", "save_splits", "splits"]
-
-_PARTS = ("train", "validation", "test")
+__all__ = ["read_photos", "read_splits", "save_photos", "save_splits"]
 
 
 def save_splits(folder: Path, splits: Splits) -> None:
-    """Write all three parts below a run's folder.
+    """Write all splits into a run's folder.
 
     Raises:
         OutputError: they cannot be written.
     """
     make_folder(folder / "data")
-    for part in _PARTS:
-        dataset: Dataset = getattr(splits, part)
+    for split in SPLITS:
+        dataset: Dataset = getattr(splits, split)
         images = labeled_images.LabeledImages(
             dataset.name, dataset.images, dataset.labels, dataset.class_names
         )
-        with replacing(folder / "data" / f"{part}.npz") as temporary:
+        with replacing(folder / "data" / f"{split}.npz") as temporary:
             labeled_images.save(images, temporary)
 
 
-def splits(folder: Path) -> Splits | None:
-    """All three parts, None where a run kept none.
+def read_splits(folder: Path) -> Splits | None:
+    """Return the splits that a run saved, or None if it saved none.
 
     Raises:
         DataError: a file is missing or damaged.
     """
     if not (folder / "data" / "train.npz").exists():
         return None
-    read = [labeled_images.read(folder / "data" / f"{part}.npz") for part in _PARTS]
+    read = [labeled_images.read(folder / "data" / f"{split}.npz") for split in SPLITS]
     return Splits(*(Dataset(r.name, np.asarray(r.images), r.labels, r.class_names) for r in read))
 
 
 def save_photos(folder: Path, examples: Examples) -> None:
-    """Write photos below a run's folder.
+    """Write photos into a run's folder.
 
     Raises:
         OutputError: they cannot be written.
@@ -67,8 +66,8 @@ def save_photos(folder: Path, examples: Examples) -> None:
         np.savez_compressed(temporary, images=examples.images, targets=examples.targets)
 
 
-def photos(folder: Path, class_names: tuple[str, ...]) -> Examples | None:
-    """The photos, None where a run kept none.
+def read_photos(folder: Path, class_names: tuple[str, ...]) -> Examples | None:
+    """Return the photos that a run saved, or None if it saved none.
 
     Raises:
         DataError: the file is damaged.
@@ -82,5 +81,5 @@ def photos(folder: Path, class_names: tuple[str, ...]) -> Examples | None:
     # NumPy and zipfile raise ValueError, KeyError, BadZipFile, zlib.error and others
     except Exception as error:
         raise DataError(
-            f"'{path}' is damaged ({error_summary(error)}); begin the run anew in another folder"
+            f"'{path}' is damaged ({error_summary(error)}); start a new run in another folder"
         ) from error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fmx_runtime.errors import DataError
 from fmx_training.data import clothing_photos, fashion_mnist, image_folder, saved_images
-from fmx_training.data.examples import joined, of_dataset, of_unequal_classes
+from fmx_training.data.examples import concatenate, from_dataset, from_unbalanced_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,9 +39,9 @@ class TrainingData:
     def examples(self) -> Examples:
         """All training examples."""
         if self.user_images:
-            return of_unequal_classes(self.splits.train)
-        examples = of_dataset(self.splits.train)
-        return joined([examples, self.photos]) if self.photos else examples
+            return from_unbalanced_dataset(self.splits.train)
+        examples = from_dataset(self.splits.train)
+        return concatenate([examples, self.photos]) if self.photos else examples
 
     def save(self, folder: Path) -> None:
         """Save in a run folder what cannot be downloaded again: the user's images and photos."""
@@ -115,7 +115,7 @@ def reload_training_data(
     Raises:
         DataError: the images are missing, or they are not those that the run was started with.
     """
-    if splits := saved_images.splits(folder):
+    if splits := saved_images.read_splits(folder):
         if data_dir:
             raise DataError(f"'{folder}' has its own images; --data-dir is for Fashion-MNIST")
         return TrainingData(splits, user_images=True)
@@ -124,4 +124,4 @@ def reload_training_data(
         raise DataError(
             f"'{folder}' was started with other training data than {splits.train.name} now"
         )
-    return TrainingData(splits, saved_images.photos(folder, labels))
+    return TrainingData(splits, saved_images.read_photos(folder, labels))

@@ -16,7 +16,7 @@ import numpy as np
 
 from fmx_runtime.errors import DataError
 from fmx_training.data.augmentation import View
-from fmx_training.data.examples import of_dataset
+from fmx_training.data.examples import from_dataset
 from fmx_training.loop import checkpoint
 from fmx_training.loop.checkpoint import EpochMetrics
 from fmx_training.loop.distillation import soft_targets
@@ -158,7 +158,7 @@ def _targets(
     """Return the targets of a view: smoothed labels, mixed with the teachers' soft targets."""
     recipe, classes = run.info.recipe, len(run.info.labels)
     smoothing = recipe.label_smoothing
-    labels = view.answers(examples.targets) * np.float32(1 - smoothing)
+    labels = view.mix_targets(examples.targets) * np.float32(1 - smoothing)
     labels += np.float32(smoothing / classes)
     if not teachers:
         return labels
@@ -170,7 +170,7 @@ def _targets(
 def _validation_batches(run: Run, validation: Dataset) -> Any:
     from fmx_training.data.batches import batches
 
-    examples = of_dataset(validation)
+    examples = from_dataset(validation)
     order = np.arange(len(examples))
     return batches(examples.images, examples.targets, run.info.input, _EVALUATION_BATCH_SIZE, order)
 
