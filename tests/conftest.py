@@ -149,14 +149,14 @@ def few(splits: Splits, prepared_folder: Path | None) -> Splits:
 
 
 @pytest.fixture(scope="session")
-def begin(few: Splits) -> Callable[..., Run]:
-    """Begins a run on the few images: ``begin(folder, epochs=…, seed=…)``."""
+def create_run(few: Splits) -> Callable[..., Run]:
+    """Creates a run on the few images: ``create_run(folder, epochs=…, seed=…)``."""
     from fmx_training import recipes
     from fmx_training import run_folder as runs
     from fmx_training.data import fashion_mnist
-    from fmx_training.data.examples import of_dataset
+    from fmx_training.data.examples import from_dataset
 
-    def begin(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
+    def create_run(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
         recipe = recipes.get("baseline")
         spec = runs.input_spec(
             recipe,
@@ -164,32 +164,34 @@ def begin(few: Splits) -> Callable[..., Run]:
             polarity=fashion_mnist.POLARITY,
             subject=fashion_mnist.SUBJECT,
         )
-        info = runs.describe_run(recipe, few.train, of_dataset(few.train), spec, epochs=epochs, seed=seed)
+        info = runs.describe_run(
+            recipe, few.train, from_dataset(few.train), spec, epochs=epochs, seed=seed
+        )
         return runs.create_run(folder, info)
 
-    return begin
+    return create_run
 
 
 @pytest.fixture(scope="session")
 def finished(
-    begin: Callable[..., Run],
+    create_run: Callable[..., Run],
     train: Callable[..., None],
     made_once: Callable[[str, Callable[[Path], None]], Path],
 ) -> Run:
     """A run of three epochs that was never interrupted."""
     from fmx_training.run_folder import open_run
 
-    return open_run(made_once("run", lambda folder: train(begin(folder))))
+    return open_run(made_once("run", lambda folder: train(create_run(folder))))
 
 
 @pytest.fixture(scope="session")
 def train(few: Splits) -> Callable[..., None]:
     """Trains a run on the few images to its end: ``train(run, report=…)``."""
-    from fmx_training.data.examples import of_dataset
+    from fmx_training.data.examples import from_dataset
     from fmx_training.train import train
 
     def on_few(run: Run, report: Callable[[str], None] = lambda _: None) -> None:
-        examples = of_dataset(few.train)
+        examples = from_dataset(few.train)
         train(run, examples, few.validation, lambda: few.test, report=report)
 
     return on_few
@@ -244,7 +246,7 @@ def _export(request: pytest.FixtureRequest, folder: Path) -> None:
         request.getfixturevalue("source"),
         formats=(*FLOAT32, *INT8),
         calibration=CalibrationSet(few.train.images[:200], few.train.name, 0),
-        held_out=splits.validation,
+        validation=splits.validation,
         folder=folder,
         progress=lambda _: None,
     )

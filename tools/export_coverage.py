@@ -256,8 +256,8 @@ def _file_result(source: SourceModel, form: Format, train: Dataset, held_out: Da
         folder = Path(name)
         try:
             manifest = _export(source, form, train, held_out, folder)
-            if manifest.refused:
-                return FileResult(refused=manifest.refused[0].reason)
+            if manifest.rejected:
+                return FileResult(refused=manifest.rejected[0].reason)
             file = manifest.files[0]
             graph = read_graph((folder / file.file).read_bytes())
         except FmxError as error:
@@ -281,7 +281,7 @@ def _export(
         source,
         formats=(form,),
         calibration=CalibrationSet(train.images[:CALIBRATION], train.name, SEED),
-        held_out=held_out,
+        validation=held_out,
         folder=folder,
         progress=lambda _: None,
         # the accuracy of networks that are hardly trained is no reason to refuse a file

@@ -18,15 +18,11 @@ import numpy as np
 import onnxruntime
 
 from fmx_export.common.quantization_config import QuantizationConfig
+from fmx_export.onnx.calibrate import calibrate_onnx
 from fmx_export.onnx.convert import export_onnx, serialize
-from fmx_export.onnx.quantize import (
-    calibrate_onnx,
-    fuse,
-    prepare_onnx,
-    quantize_onnx,
-    take_raw_pixels,
-)
-from fmx_export.pipeline.export import this_processor
+from fmx_export.onnx.quantize import fuse_operators, prepare_onnx, quantize_onnx
+from fmx_export.onnx.uint8_input import to_uint8_input
+from fmx_export.pipeline.export import host_target
 from fmx_runtime.bench.machine import describe
 from fmx_runtime.images.preprocess import to_tensor
 from fmx_runtime.support.atomic import write
@@ -65,13 +61,13 @@ def _models(run: Run, sample: NDArray[np.uint8]) -> dict[str, bytes]:
     spec, config = run.info.input, QuantizationConfig()
     floats = export_onnx(keras.models.load_model(run.model_path, compile=False), spec=spec)
     models = {"float32": serialize(floats)}
-    for name, network in (("before", fuse(floats)), ("after", prepare_onnx(floats))):
+    for name, network in (("before", fuse_operators(floats)), ("after", prepare_onnx(floats))):
         ranges = calibrate_onnx(network, spec=spec, calibration=sample, config=config)
         quantized = quantize_onnx(
-            network, spec=spec, ranges=ranges, config=config, target=this_processor()
+            network, spec=spec, ranges=ranges, config=config, target=host_target()
         )
         models[f"int8, {name}"] = serialize(
-            quantized if name == "before" else take_raw_pixels(quantized, spec)
+            quantized if name == "before" else to_uint8_input(quantized, spec)
         )
     return models
 

@@ -1,4 +1,4 @@
-"""Fresh networks for the corners of what is exported, and real images for them."""
+"""Networks with unusual layers for the export tests, and real images for them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Splits
 
 
-def colour_network() -> Any:
-    """RGB, neither square nor 28, batch norm, ReLU6, depthwise, three classes."""
+def color_network() -> Any:
+    """RGB, not square, batch normalization, ReLU6, depthwise convolution, three classes."""
     return keras.Sequential(
         [
             keras.Input((20, 24, 3)),
@@ -47,7 +47,7 @@ def colour_network() -> Any:
 
 
 def logits_network() -> Any:
-    """No softmax at the end, and a network that takes -1 to 1."""
+    """Logits instead of a softmax, and the input range -1..1."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -59,7 +59,7 @@ def logits_network() -> Any:
 
 
 def branching_network() -> Any:
-    """The input goes two ways, which meet in a concatenation and a sum."""
+    """Two branches that are concatenated and added."""
     image = keras.Input((28, 28, 1))
     narrow = layers.Conv2D(4, 3, padding="same", activation="relu")(image)
     wide = layers.Conv2D(4, 5, padding="same", activation="relu")(image)
@@ -70,7 +70,7 @@ def branching_network() -> Any:
 
 
 def dense_network() -> Any:
-    """No convolution: the pixels are flattened at once."""
+    """Dense layers only."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -82,17 +82,17 @@ def dense_network() -> Any:
 
 
 def uniform() -> Any:
-    """Values around 1, as batch norm has after training."""
+    """Values around 1, as in a batch normalization after training."""
     return keras.initializers.RandomUniform(0.5, 1.5, seed=1)
 
 
 def steep() -> Any:
-    """So large that the answers to two images differ well, as after training."""
+    """Large weights, so that predictions differ between images as after training."""
     return keras.initializers.VarianceScaling(30, seed=1)
 
 
 NETWORKS: dict[str, tuple[Callable[[], Any], float, float]] = {
-    "colour": (colour_network, 1 / 255, 0.0),
+    "color": (color_network, 1 / 255, 0.0),
     "logits": (logits_network, 1 / 127.5, -1.0),
     "branching": (branching_network, 1 / 255, 0.0),
     "dense": (dense_network, 1 / 255, 0.0),
@@ -101,7 +101,7 @@ NETWORKS: dict[str, tuple[Callable[[], Any], float, float]] = {
 
 @pytest.fixture(scope="session", params=["real", *NETWORKS])
 def case(request: pytest.FixtureRequest, source: SourceModel) -> SourceModel:
-    """The real small model, and each fresh network in its turn."""
+    """The small trained model, and each untrained network."""
     if request.param == "real":
         return source
     build, scale, offset = NETWORKS[request.param]
@@ -123,40 +123,43 @@ def case(request: pytest.FixtureRequest, source: SourceModel) -> SourceModel:
 
 @pytest.fixture(scope="session")
 def sample(case: SourceModel, few: Splits) -> NDArray[np.uint8]:
-    """100 real training images in the case's size and colours, to calibrate with."""
+    """100 real training images in the case's size and color mode, for calibration."""
     return _like(few.train.images[:100], case.spec)
 
 
 @pytest.fixture(scope="session")
 def images(case: SourceModel, few: Splits) -> NDArray[np.uint8]:
-    """200 real test images in the case's size and colours."""
+    """200 real test images in the case's size and color mode."""
     return _like(few.test.images[:200], case.spec)
 
 
 @pytest.fixture(scope="session")
 def expected(case: SourceModel, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What Keras answers to the images, float32 (200, classes)."""
-    answers: NDArray[np.float32] = case.model.predict(to_tensor(images, case.spec), verbose=0)
-    return answers
+    """Keras' outputs for the images, float32 (200, classes)."""
+    outputs: NDArray[np.float32] = case.model.predict(to_tensor(images, case.spec), verbose=0)
+    return outputs
 
 
 @pytest.fixture(scope="session")
 def tflite_floats(case: SourceModel) -> bytes:
-    """The case's float TFLite file."""
+    """The case's float32 TFLite file."""
     return export_tflite(case.model, spec=case.spec)
 
 
 @pytest.fixture(scope="session")
 def onnx_floats(case: SourceModel) -> onnx.ModelProto:
-    """The case's float ONNX network; not to be changed."""
+    """The case's float32 ONNX model; tests must not change it."""
     return export_onnx(case.model, spec=case.spec)
 
 
 @pytest.fixture(scope="session")
-def ask_tflite() -> Callable[[bytes, NDArray[Any]], NDArray[np.float32]]:
-    """What LiteRT says to tensors one by one, dequantized: ``ask_tflite(content, tensors)``."""
+def run_tflite() -> Callable[[bytes, NDArray[Any]], NDArray[np.float32]]:
+    """Run a model in LiteRT on one tensor after another: ``run_tflite(content, tensors)``.
 
-    def ask(content: bytes, tensors: NDArray[Any]) -> NDArray[np.float32]:
+    Quantized outputs are dequantized.
+    """
+
+    def run(content: bytes, tensors: NDArray[Any]) -> NDArray[np.float32]:
         interpreter = Interpreter(model_content=content)
         interpreter.allocate_tensors()
         entry, end = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -169,14 +172,14 @@ def ask_tflite() -> Callable[[bytes, NDArray[Any]], NDArray[np.float32]]:
         raw = np.array(rows, np.float32)
         return (raw - zero_point) * scale if scale else raw
 
-    return ask
+    return run
 
 
 @pytest.fixture(scope="session")
-def ask_onnx() -> Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]:
-    """What onnxruntime says to tensors one by one: ``ask_onnx(model, tensors)``."""
+def run_onnx() -> Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]:
+    """Run a model in onnxruntime on one tensor after another: ``run_onnx(model, tensors)``."""
 
-    def ask(model: onnx.ModelProto, tensors: NDArray[Any]) -> NDArray[np.float32]:
+    def run(model: onnx.ModelProto, tensors: NDArray[Any]) -> NDArray[np.float32]:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.x64quantprecision", "1")  # as fmx_runtime does
         session = onnxruntime.InferenceSession(
@@ -186,12 +189,12 @@ def ask_onnx() -> Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]
         rows = [session.run(None, {name: tensors[i : i + 1]})[0][0] for i in range(len(tensors))]
         return np.array(rows)
 
-    return ask
+    return run
 
 
 @pytest.fixture(scope="session")
 def unconvertible() -> Any:
-    """A network that calls back into Python, which no model file can."""
+    """A network that calls Python code, which no model file can contain."""
 
     def identity(image: Any) -> Any:
         called = tf.py_function(lambda tensor: tensor, [image], tf.float32)
@@ -209,7 +212,7 @@ def unconvertible() -> Any:
 
 @pytest.fixture
 def metadata(source: SourceModel) -> ModelMetadata:
-    """Metadata whose every text is fixed."""
+    """Metadata in which every text is fixed."""
     return ModelMetadata(
         name="baseline",
         precision="float32",
@@ -229,13 +232,13 @@ def metadata(source: SourceModel) -> ModelMetadata:
 
 
 def _like(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
-    """The images cut to the network's size; as RGB: as they are, turned, and inverted."""
+    """Crop images to the network's size; RGB channels: as they are, rotated, inverted."""
     cut = images[:, : spec.height, : spec.width]
     return np.concatenate([cut, cut[:, ::-1, ::-1], 255 - cut], axis=3)[..., : spec.channels]
 
 
 def badly_scaled_network() -> Any:
-    """A depthwise network whose layers ``wide`` and ``undone`` meet at a ReLU, for `rescale`."""
+    """A depthwise network whose layers ``wide`` and ``undone`` a ReLU joins, for `rescale`."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -250,11 +253,11 @@ def badly_scaled_network() -> Any:
 
 
 def rescale(model: Any) -> None:
-    """Multiply each channel of ``wide`` by another factor, and divide by it in ``undone``.
+    """Multiply each channel of ``wide`` by its own factor, and divide by it in ``undone``.
 
-    The factors go from 1 to 16,384, most of them small. ReLU lets them pass, and as powers of two
-    they change no bit of the network's float answers. With one scale for all channels, what 8 bits
-    can hold of the largest channel is coarser than all that the smaller ones ever are.
+    The factors range from 1 to 16,384, and most are small. They are powers of two and pass through
+    the ReLU, so the float outputs do not change by a single bit. An int8 tensor has one scale for
+    all channels: its step, set by the largest channel, is coarser than the small channels' values.
     """
     exponents = np.round(14 * np.linspace(0, 1, 32) ** 2)
     factors = np.random.default_rng(0).permutation(np.exp2(exponents).astype(np.float32))
@@ -267,7 +270,7 @@ def rescale(model: Any) -> None:
 
 @pytest.fixture(scope="session")
 def badly_scaled(source: SourceModel, few: Splits) -> SourceModel:
-    """A network that is right about 4 of 5 images, until its activations are rounded to int8."""
+    """A network with about 80 % accuracy in float, which int8 activations destroy."""
     keras.utils.set_random_seed(0)
     model = badly_scaled_network()
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")

@@ -62,9 +62,9 @@ def fuse_operators(float_model: onnx.ModelProto) -> onnx.ModelProto:
         plain, fused = Path(folder, "plain.onnx"), Path(folder, "fused.onnx")
         onnx.save(float_model, plain)
         try:
-            # all shapes are constant; when symbolic shape inference fails, it leaves a file behind
+            # all shapes are constant; symbolic shape inference leaves a file behind where it fails
             quant_pre_process(plain, fused, skip_symbolic_shape=True)
-            return onnx.load(fused)  # on failure quant_pre_process only logs, and writes no file
+            return onnx.load(fused)
         # onnxruntime's exceptions derive from Exception and share no public base
         except Exception as error:
             raise ExportError(

@@ -1,4 +1,4 @@
-"""An ONNX graph in one order."""
+"""Order and numbering of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from fmx_export.onnx.normalize import canonicalize, drop_unused_operator_sets
+from fmx_export.onnx.normalize import drop_unused_opsets, normalize_graph, sort_topologically
 
 
 def diamond(numbers: list[int], seed: int) -> onnx.ModelProto:
-    """``(a * x) - (b * x)`` with tf2onnx' kind of names, its parts in an order of their own."""
+    """``(a * x) - (b * x)`` with tf2onnx' kind of names; ``seed`` shuffles nodes and constants."""
     first, second, third, fourth = numbers
     nodes = [
         helper.make_node("Mul", [f"k__{first}", "x"], [f"m__{third}:0"], f"m__{third}"),
@@ -29,42 +29,19 @@ def diamond(numbers: list[int], seed: int) -> onnx.ModelProto:
     shuffle.shuffle(constants)
     products = nodes[:2]
     shuffle.shuffle(products)
-    ends = [
+    input_and_output = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
         for name in ("x", "layer__1/out:0")
     ]
-    graph = helper.make_graph([*products, nodes[2]], "g", ends[:1], ends[1:], constants)
+    graph = helper.make_graph(
+        [*products, nodes[2]], "g", input_and_output[:1], input_and_output[1:], constants
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_order_and_numbers_do_not_matter(seed: int) -> None:
-    """Graphs that differ in order and numbering alone become the same bytes."""
-    first, second = diamond([4, 17, 8, 9], 0), diamond([18, 3, 30, 29], seed)
-    canonicalize(first.graph)
-    canonicalize(second.graph)
-    onnx.checker.check_model(second, full_check=True)
-    assert first.graph.SerializeToString() == second.graph.SerializeToString()
-
-
-def test_the_graph_computes_the_same() -> None:
-    """Operands keep their places, and the names of inputs and outputs stay."""
-    model = diamond([4, 17, 8, 9], 1)
-    canonicalize(model.graph)
-    answer = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.float32([7])})
-    assert answer == [14]
-
-
-def test_what_no_output_needs_is_left_out() -> None:
-    """A constant that nothing reads is gone."""
-    model = diamond([4, 17, 8, 9], 1)
-    canonicalize(model.graph)
-    assert len(model.graph.initializer) == 2
-
-
-def test_a_graph_with_branches_stays_as_it_is() -> None:
-    """Names that a branch uses from outside are not renamed behind its back."""
-    inside = helper.make_graph(
+def branching() -> onnx.GraphProto:
+    """A graph with an If operator, whose branches read a tensor of the outer graph."""
+    branch = helper.make_graph(
         [helper.make_node("Neg", ["outer__7"], ["y__3"])],
         "then",
         [],
@@ -72,9 +49,9 @@ def test_a_graph_with_branches_stays_as_it_is() -> None:
     )
     nodes = [
         helper.make_node("Abs", ["x"], ["outer__7"]),
-        helper.make_node("If", ["c"], ["y"], then_branch=inside, else_branch=inside),
+        helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch),
     ]
-    graph = helper.make_graph(
+    return helper.make_graph(
         nodes,
         "g",
         [
@@ -83,15 +60,54 @@ def test_a_graph_with_branches_stays_as_it_is() -> None:
         ],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
     )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_order_and_numbering_are_normalized(seed: int) -> None:
+    """Graphs that differ only in order and numbering become the same bytes."""
+    first, second = diamond([4, 17, 8, 9], 0), diamond([18, 3, 30, 29], seed)
+    normalize_graph(first.graph)
+    normalize_graph(second.graph)
+    onnx.checker.check_model(second, full_check=True)
+    assert first.graph.SerializeToString() == second.graph.SerializeToString()
+
+
+def test_normalized_graph_computes_the_same() -> None:
+    """Operands keep their order, and the names of inputs and outputs are not changed."""
+    model = diamond([4, 17, 8, 9], 1)
+    normalize_graph(model.graph)
+    output = onnx.reference.ReferenceEvaluator(model).run(None, {"x": np.float32([7])})
+    assert output == [14]
+
+
+def test_unused_constants_are_dropped() -> None:
+    """A constant that no node reads is removed."""
+    model = diamond([4, 17, 8, 9], 1)
+    normalize_graph(model.graph)
+    assert len(model.graph.initializer) == 2
+
+
+def test_sorting_keeps_names() -> None:
+    """Sorting alone orders nodes and constants, drops the unused one, and renames nothing."""
+    model = diamond([4, 17, 8, 9], 1)
+    sort_topologically(model.graph)
+    assert [node.name for node in model.graph.node] == ["m__8", "m__9", "sub"]
+    assert [constant.name for constant in model.graph.initializer] == ["k__4", "k__17"]
+
+
+def test_graph_with_branches_is_not_changed() -> None:
+    """In a graph with control flow nothing is renamed, because branches read outer tensors."""
+    graph = branching()
     before = graph.SerializeToString()
-    canonicalize(graph)
+    normalize_graph(graph)
+    sort_topologically(graph)
     assert graph.SerializeToString() == before
 
 
-def test_operator_sets_that_no_operator_is_from_are_dropped() -> None:
-    """A runtime that lacks a converter's operators opens a file that does not use them."""
+def test_unused_opsets_are_dropped() -> None:
+    """Only the operator sets that a model uses are imported, so any runtime with those runs it."""
     model = diamond([4, 17, 8, 9], 1)
     model.opset_import.extend([helper.make_opsetid("ai.onnx.ml", 2), helper.make_opsetid("fmx", 1)])
     model.graph.node[0].domain = "fmx"
-    drop_unused_operator_sets(model)
+    drop_unused_opsets(model)
     assert [(item.domain, item.version) for item in model.opset_import] == [("", 17), ("fmx", 1)]

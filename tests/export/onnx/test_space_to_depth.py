@@ -1,4 +1,4 @@
-"""The first convolution laid out on blocks, in graphs as tf2onnx makes them."""
+"""Space-to-depth of the first convolution, in graphs as tf2onnx makes them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_export.pipeline.export import Source
+    from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
-    Ask = Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]
+    Run = Callable[[onnx.ModelProto, NDArray[Any]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stem:
-    """What a network begins with."""
+    """The first layers of a network."""
 
     height: int = 12
     width: int = 16
@@ -41,9 +41,9 @@ class Stem:
     same: bool = True
     stride: int = 1
     pool: str = "MaxPool"
-    """Behind it, 2x2; none where empty."""
+    """2x2 pooling behind the convolution; none where empty."""
     activation: str = "Relu"
-    """Before the pool; none where empty."""
+    """Activation before the pooling; none where empty."""
     bias: bool = True
     dilation: int = 1
     group: int = 1
@@ -61,11 +61,11 @@ STEMS = st.builds(
     activation=st.sampled_from(["Relu", "Clip", ""]),
     bias=st.booleans(),
 ).filter(lambda stem: stem.same or stem.pool == "" or max(stem.kernel) < 7)
-"""Without those whose output is too small for the pool."""
+"""Stems whose output is large enough for the pooling."""
 
 
 def network(stem: Stem) -> onnx.ModelProto:
-    """The stem, and a convolution behind it, with random weights."""
+    """A model of the stem and a 1x1 convolution behind it, with random weights."""
     rng = np.random.default_rng(0)
     shape = (stem.height, stem.width, stem.channels)
     constants: dict[str, NDArray[Any]] = {
@@ -122,7 +122,7 @@ def network(stem: Stem) -> onnx.ModelProto:
 
 
 def pads(stem: Stem) -> list[int]:
-    """Top, left, bottom and right of TensorFlow's "same": the odd one comes last."""
+    """Top, left, bottom and right of TensorFlow's "same" padding: an odd pixel comes last."""
     before, after = [], []
     for size, kernel in zip((stem.height, stem.width), stem.kernel, strict=True):
         reach = stem.dilation * (kernel - 1) + 1
@@ -132,46 +132,46 @@ def pads(stem: Stem) -> list[int]:
     return before + after
 
 
-def laid_out(model: onnx.ModelProto) -> tuple[bool, onnx.ModelProto]:
-    """Whether the stem was laid out, and the network then."""
+def transformed(model: onnx.ModelProto) -> tuple[bool, onnx.ModelProto]:
+    """Whether the model was changed, and the changed copy."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return space_to_depth(copy.graph), copy
 
 
 def images(shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Two images of noise from -1 to 1, float32 (2, height, width, channels)."""
+    """Two images of noise in -1..1, float32 (2, height, width, channels)."""
     return np.random.default_rng(1).uniform(-1, 1, (2, *shape)).astype(np.float32)
 
 
 @settings(max_examples=150, deadline=None)
 @given(stem=STEMS)
-def test_the_answers_stay(stem: Stem, ask_onnx: Ask) -> None:
-    """A network either stays as it is, to the byte, or answers as before up to rounding."""
+def test_outputs_are_unchanged(stem: Stem, run_onnx: Run) -> None:
+    """A model is either not changed at all, or has the same outputs up to rounding."""
     before = network(stem)
-    changed, after = laid_out(before)
+    changed, after = transformed(before)
     if not changed:
         assert after.SerializeToString() == before.SerializeToString()
         return
     onnx.checker.check_model(after, full_check=True)
     tensors = images((stem.height, stem.width, stem.channels))
     np.testing.assert_allclose(
-        ask_onnx(after, tensors), ask_onnx(before, tensors), rtol=0, atol=1e-4
+        run_onnx(after, tensors), run_onnx(before, tensors), rtol=0, atol=1e-4
     )
 
 
 @pytest.mark.parametrize("size", range(1, 8))
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(("stride", "pool"), [(2, ""), (1, "MaxPool")])
-def test_both_kinds_are_laid_out(size: int, channels: int, stride: int, pool: str) -> None:
-    """Padded kernels of every size are, at stride 2 and before a 2x2 maximum: no gathering left."""
+def test_both_kinds_are_transformed(size: int, channels: int, stride: int, pool: str) -> None:
+    """Padded kernels of every size are transformed, at stride 2 and before 2x2 max pooling."""
     stem = Stem(kernel=(size, size), channels=channels, stride=stride, pool=pool)
-    changed, after = laid_out(network(stem))
+    changed, after = transformed(network(stem))
     assert changed
     convolution = next(node for node in after.graph.node if node.op_type == "Conv")
     weights = next(x for x in after.graph.initializer if x.name == convolution.input[1])
-    places = 1 if stride == 2 else 4
-    assert list(weights.dims[:2]) == [6 * places, 4 * channels]
+    outputs_per_block = 1 if stride == 2 else 4
+    assert list(weights.dims[:2]) == [6 * outputs_per_block, 4 * channels]
     used = {name for node in after.graph.node for name in node.input}
     assert {item.name for item in after.graph.initializer} <= used
 
@@ -191,25 +191,25 @@ def test_both_kinds_are_laid_out(size: int, channels: int, stride: int, pool: st
         Stem(height=13, stride=2, pool=""),
     ],
 )
-def test_others_stay_to_the_byte(stem: Stem) -> None:
-    """Dilated, grouped, at stride 3, before an average, without a pool, or of odd size."""
+def test_other_convolutions_are_not_changed(stem: Stem) -> None:
+    """Dilated, grouped, with stride 3, before average pooling or none, or of odd size."""
     before = network(stem)
-    changed, after = laid_out(before)
+    changed, after = transformed(before)
     assert not changed
     assert after.SerializeToString() == before.SerializeToString()
 
 
 @pytest.mark.parametrize("tensor", ["image", "0_Reshape", "1_Conv", "2_Relu"])
-def test_what_an_operator_reads_besides_stays(tensor: str) -> None:
-    """Where a second operator reads a tensor within the stem, it must go on to be there."""
+def test_tensors_with_a_second_consumer_are_kept(tensor: str) -> None:
+    """If another node reads a tensor of the stem, the model is not changed."""
     model = network(Stem())
-    model.graph.node.append(helper.make_node("Neg", [tensor], ["besides"], "besides"))
+    model.graph.node.append(helper.make_node("Neg", [tensor], ["second"], "second"))
     assert not space_to_depth(model.graph)
 
 
 @pytest.mark.parametrize("tensor", ["0_Reshape", "1_Conv", "2_Relu"])
-def test_what_is_an_answer_stays(tensor: str) -> None:
-    """Where a tensor within the stem is an answer too, it must go on to be there."""
+def test_output_tensors_are_kept(tensor: str) -> None:
+    """If a tensor of the stem is an output too, the model is not changed."""
     model = network(Stem())
     model.graph.output.append(helper.make_tensor_value_info(tensor, TensorProto.FLOAT, None))
     assert not space_to_depth(model.graph)
@@ -224,8 +224,8 @@ def test_what_is_an_answer_stays(tensor: str) -> None:
         (3, layers.Reshape((16, 12, 3))),
     ],
 )
-def test_a_image_that_is_turned_first(channels: int, first: Any, ask_onnx: Ask) -> None:
-    """Where a network turns its image first, which tf2onnx merges, it answers as before."""
+def test_network_that_transposes_the_image(channels: int, first: Any, run_onnx: Run) -> None:
+    """Outputs are unchanged for a network that transposes its image, which tf2onnx merges."""
     model = keras.Sequential(
         [
             keras.Input((12, 16, channels)),
@@ -238,20 +238,20 @@ def test_a_image_that_is_turned_first(channels: int, first: Any, ask_onnx: Ask) 
         height=12, width=16, channels=channels, scale=1, offset=0, resize="fit", polarity="any"
     )
     before = export_onnx(model, spec=spec)
-    _, after = laid_out(before)
+    _, after = transformed(before)
     tensors = images((12, 16, channels))
     np.testing.assert_allclose(
-        ask_onnx(after, tensors), ask_onnx(before, tensors), rtol=0, atol=1e-5
+        run_onnx(after, tensors), run_onnx(before, tensors), rtol=0, atol=1e-5
     )
 
 
-def test_the_baseline_is_laid_out(source: Source, few: Splits, ask_onnx: Ask) -> None:
-    """The baseline's own first convolution is, and real images get the same probabilities."""
+def test_baseline_is_transformed(source: SourceModel, few: Splits, run_onnx: Run) -> None:
+    """The baseline's first convolution is transformed; real images get the same probabilities."""
     before = export_onnx(source.model, spec=source.spec)
-    changed, after = laid_out(before)
+    changed, after = transformed(before)
     assert changed
     onnx.checker.check_model(after, full_check=True)
     tensors = to_tensor(few.test.images[:100], source.spec)
     np.testing.assert_allclose(
-        ask_onnx(after, tensors), ask_onnx(before, tensors), rtol=0, atol=1e-5
+        run_onnx(after, tensors), run_onnx(before, tensors), rtol=0, atol=1e-5
     )
