@@ -1,4 +1,4 @@
-"""``fmx bench compare``, on the samples of the reference report."""
+"""``fmx bench compare``, with the samples of the reference report."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fmx_benchmarks.report.comparison import _VALUE_UNITS
 from fmx_benchmarks.statistics.metrics import METRICS
-from fmx_cli import compare as command
 from fmx_runtime.bench.result import Failure, Result
 
 if TYPE_CHECKING:
@@ -25,25 +25,25 @@ REFERENCE = ROOT / "benchmarks" / "reference" / "result.json"
 
 @pytest.fixture
 def worse(tmp_path: Path) -> Path:
-    """The reference with a slower TFLite int8 file, without ONNX int8, and with a reason for it."""
+    """The reference result with a slower TFLite int8 file, and with a failed ONNX int8 file."""
     result = Result.from_json(REFERENCE.read_text("utf-8"))
     (run,) = result.runs
     slow = tuple(
         dataclasses.replace(one, latencies_us=tuple(1.3 * us for us in one.latencies_us))
-        for one in run.variants[3].rounds
+        for one in run.variants[3].repeats
     )
-    forged = dataclasses.replace(run.variants[3], rounds=slow)
+    slower = dataclasses.replace(run.variants[3], repeats=slow)
     failure = Failure(name="baseline.int8.onnx", reason="it is damaged [again]")
     changed = dataclasses.replace(
-        run, variants=(*run.variants[:3], forged), failures=(failure,)
+        run, variants=(*run.variants[:3], slower), failures=(failure,)
     )  # fmt: skip
     path = tmp_path / "worse.json"
     path.write_text(dataclasses.replace(result, runs=(changed,)).to_json(), "utf-8")
     return path
 
 
-def test_the_table(fmx_in_process: Callable[..., Completed], worse: Path) -> None:
-    """Each change has its interval and its mark in 80 columns; what is gone or failed is told."""
+def test_table(fmx_in_process: Callable[..., Completed], worse: Path) -> None:
+    """In 80 columns each change has its interval and its mark; missing and failed models follow."""
     done = fmx_in_process("bench", "compare", REFERENCE, worse)
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -53,11 +53,11 @@ def test_the_table(fmx_in_process: Callable[..., Completed], worse: Path) -> Non
     assert "ONNX int8 is not in the new result" in done.stdout
     assert "not measured: baseline.int8.onnx: it is damaged [again]" in done.stdout
     assert not done.stderr
-    assert set(command._FIGURES) == set(METRICS)
+    assert set(_VALUE_UNITS) == set(METRICS)
 
 
 @pytest.mark.parametrize(
-    ("limits", "code", "said"),
+    ("limits", "code", "messages"),
     [
         (("tflite: accuracy < -0.2",), 0, ["passed: 'tflite: accuracy < -0.2'"]),
         (
@@ -77,19 +77,17 @@ def test_limits_decide_the_exit_code(
     worse: Path,
     limits: tuple[str, ...],
     code: int,
-    said: list[str],
+    messages: list[str],
 ) -> None:
-    """0 if all limits hold, 1 if one is broken, 3 if one cannot be judged; each says so."""
+    """The exit code is 0 if all limits hold, 1 if one is broken, 3 if one cannot be judged."""
     options = [word for limit in limits for word in ("--fail-if", limit)]
     done = fmx_in_process("bench", "compare", REFERENCE, worse, *options)
     assert done.returncode == code
-    assert all(words in done.stderr for words in said)
+    assert all(message in done.stderr for message in messages)
 
 
-def test_equal_files_give_equal_words(
-    fmx_in_process: Callable[..., Completed], worse: Path
-) -> None:
-    """The bootstrap draws the same rounds every time."""
+def test_output_is_reproducible(fmx_in_process: Callable[..., Completed], worse: Path) -> None:
+    """The bootstrap draws the same samples every time."""
     first, second = (fmx_in_process("bench", "compare", REFERENCE, worse) for _ in range(2))
     assert first.stdout == second.stdout
 
@@ -98,17 +96,17 @@ def test_equal_files_give_equal_words(
     ("content", "message"),
     [
         (None, r"new\.json' cannot be read: No such file"),
-        (b"\xff\xfe\x00", r"new\.json' is no benchmark result: it is no text"),
+        (b"\xff\xfe\x00", r"new\.json' is not a benchmark result: it is not text"),
         (b"rubbish", r"new\.json': the benchmark result is not JSON"),
-        (b'{"schema": 1}', "has schema 1, this version of fmx reads 2: measure again"),
-        (b'{"schema": 3}', "has schema 3, this version of fmx reads 2: measure again"),
-        (b'{"schema": 2}', "lacks 'data'"),
+        (b'{"schema": 2}', "has schema 2, this version of fmx reads 3: measure again"),
+        (b'{"schema": 4}', "has schema 4, this version of fmx reads 3: measure again"),
+        (b'{"schema": 3}', "lacks 'data'"),
     ],
 )
-def test_what_is_no_result(
+def test_not_a_result(
     fmx_in_process: Callable[..., Completed], tmp_path: Path, content: bytes | None, message: str
 ) -> None:
-    """A missing file, rubbish, and another schema are one line that names the file."""
+    """A missing file, other content and another schema give one line that names the file."""
     path = tmp_path / "new.json"
     if content is not None:
         path.write_bytes(content)
@@ -120,19 +118,17 @@ def test_what_is_no_result(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_wrong_limit_is_told_before_files_are_read(
+def test_invalid_limit(
     fmx_in_process: Callable[..., Completed],
 ) -> None:
-    """What the limit should be like is said, whatever the files are."""
+    """An invalid limit is reported before the files are read."""
     done = fmx_in_process("bench", "compare", "nothing", "nothing", "--fail-if", "speed > 3%")
     assert done.returncode == 1
-    assert "there is no 'speed'; choose accuracy, " in done.stderr
+    assert "there is no metric 'speed'; choose accuracy, " in done.stderr
 
 
-def test_the_page_names_every_metric_and_its_limits_are_some(
-    fmx_in_process: Callable[..., Completed], worse: Path
-) -> None:
-    """docs/ci-gate.md has each metric in its table, and each limit that it shows can be read."""
+def test_document(fmx_in_process: Callable[..., Completed], worse: Path) -> None:
+    """docs/ci-gate.md lists each metric, and each limit in it is valid."""
     text = (ROOT / "docs" / "ci-gate.md").read_text("utf-8")
     rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(\w+)`", rows)) == set(METRICS)

@@ -1,14 +1,16 @@
-"""``fmx bench`` given what it cannot measure."""
+"""``fmx bench`` of models and devices that cannot be measured."""
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fmx_cli.bench import Wanted, bench_files
+from fmx_benchmarks.benchmark import BenchOptions
+from fmx_cli.workflows.benchmark import benchmark_files
 from fmx_export.pipeline.inspect import inspect_file
 from fmx_export.pipeline.manifest import MANIFEST, Manifest
 from fmx_runtime.bench.result import Result
@@ -16,8 +18,6 @@ from fmx_runtime.errors import DataError, FmxError
 from fmx_runtime.labeled_images import LabeledImages, save
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fmx_training.data.dataset import Splits
 
 
@@ -45,40 +45,40 @@ def images(splits: Splits, tmp_path: Path) -> Path:
         (lambda path: path.write_bytes(b""), "neither a TFLite nor an ONNX model"),
     ],
 )
-def test_what_is_no_model_is_named(working_folder: Path, make: object, message: str) -> None:
-    """A missing file, an empty folder and a file that is no model are one line each."""
+def test_not_a_model(working_folder: Path, make: object, message: str) -> None:
+    """A missing file, an empty folder and a file that is not a model give one line of error."""
     make(working_folder / "it")  # type: ignore[operator]
     with pytest.raises(FmxError, match=message) as caught:
-        bench_files([working_folder.joinpath("it").relative_to(working_folder)], None, None)
+        benchmark_files([Path("it")], BenchOptions())
     assert "\n" not in str(caught.value)
     assert not (working_folder / "reports").exists()
 
 
-def test_nothing_exported_yet(working_folder: Path) -> None:
-    """Without an export the remedy is the export command."""
-    with pytest.raises(DataError, match="no exported model in 'exports'; 'fmx export --int8'"):
-        bench_files([], None, None)
+def test_no_exports(working_folder: Path) -> None:
+    """Without any export the error names the command that exports."""
+    with pytest.raises(DataError, match="no exported model in 'exports'; export one with"):
+        benchmark_files([], BenchOptions())
     assert not list(working_folder.iterdir())
 
 
-def test_a_manifest_without_files(working_folder: Path, exported: Path) -> None:
-    """An export folder that lists no file is named."""
+def test_manifest_without_files(working_folder: Path, exported: Path) -> None:
+    """An export folder whose manifest lists no file is an error."""
     empty = dataclasses.replace(Manifest.read(exported), files=())
     (working_folder / MANIFEST).write_text(empty.to_json(), "utf-8")
     with pytest.raises(DataError, match="lists no model file: export again"):
-        bench_files([working_folder], None, None)
+        benchmark_files([working_folder], BenchOptions())
 
 
-def test_a_file_of_the_manifest_is_gone(
+def test_missing_files(
     working_folder: Path, exported: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The files that are there are measured, the report says what is not, and the command fails."""
+    """If files are missing, the others are measured, and the report and an error name them."""
     copy = shutil.copytree(exported, working_folder / "copy")
     for name in ("baseline.int8.onnx", "baseline.float32.onnx"):
         (copy / name).unlink()
-    wanted = Wanted(images=images, rounds=1, calls=5)
+    options = BenchOptions(repeats=1, iterations=5)
     with pytest.raises(DataError, match=r"not everything .*: 'baseline\.float32\.onnx', 'base"):
-        bench_files([copy], None, None, wanted)
+        benchmark_files([copy], options, images=images)
     report = (working_folder / "reports" / "baseline" / "report.md").read_text("utf-8")
     assert report.count("**not measured:** baseline.") == 2
     assert "TFLite int8 is" in report
@@ -90,21 +90,22 @@ def test_a_file_of_the_manifest_is_gone(
     assert {one.macs for one in run.variants} == {counted}
 
 
-def test_a_device_that_cannot_be_reached(
+def test_unreachable_device(
     working_folder: Path, exported: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was measured here is kept, and the report says why the device is not in it."""
+    """What was measured here is reported, with the reason why the device is missing."""
     monkeypatch.setenv("FMX_SSH", "ssh -F none -o BatchMode=yes")
-    wanted = Wanted(images=images, rounds=1, calls=5, devices=("ssh://nobody@127.0.0.1:1",))
+    device = "ssh://nobody@127.0.0.1:1"
+    options = BenchOptions(repeats=1, iterations=5, devices=(device,))
     with pytest.raises(DataError, match=r"the reports say why: 'ssh://nobody@127\.0\.0\.1:1'"):
-        bench_files([exported / "baseline.int8.tflite"], None, None, wanted)
+        benchmark_files([exported / "baseline.int8.tflite"], options, images=images)
     report = (working_folder / "reports" / "baseline" / "report.md").read_text("utf-8")
     assert "cannot connect" in report
     assert "| TFLite int8 |" in report
 
 
-def test_what_is_no_device(working_folder: Path, exported: Path) -> None:
-    """A device is checked before anything is measured."""
+def test_invalid_device(working_folder: Path, exported: Path) -> None:
+    """Devices are checked before anything is measured."""
     with pytest.raises(DataError, match="write ssh://user@host"):
-        bench_files([exported], None, None, Wanted(devices=("pi@raspberrypi",)))
+        benchmark_files([exported], BenchOptions(devices=("pi@raspberrypi",)))
     assert not (working_folder / "reports").exists()
