@@ -25,10 +25,10 @@ COLORS = {"cherry": (190, 30, 40), "lime": (60, 180, 50), "plum": (90, 40, 130)}
 def write_images(folder: Path, count: int = 40) -> None:
     """Write noisy images of one color per class, in several sizes and formats, the first rarer."""
     random = np.random.default_rng(0)
-    for number, (name, colour) in enumerate(COLORS.items()):
+    for number, (name, color) in enumerate(COLORS.items()):
         (folder / name).mkdir(parents=True)
         for index in range(count if number else count // 3):
-            pixels = random.normal(colour, 30, (20 + index % 5, 24, 3)).clip(0, 255)
+            pixels = random.normal(color, 30, (20 + index % 5, 24, 3)).clip(0, 255)
             suffix = ("png", "jpg", "webp", "bmp")[index % 4]
             Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{index}.{suffix}")
 
@@ -102,10 +102,10 @@ def test_backbone_with_weights_from_a_file(fmx: Callable[..., Completed], tmp_pa
         (["--data", "fruit", "--image-size", "4000"], "--image-size 4000 is more than 512 pixels"),
         (["--data", "fruit", "--backbone", "Net"], "no backbone 'Net'; choose MobileNet"),
         (["--data", "fruit", "--recipe", "finetune"], "recipe 'finetune' needs --backbone"),
-        (["--data", "gone"], "'gone' (--data) is no folder; give one with"),
-        (["--data", "one"], "'one' (--data) has one class only, 'cherry'"),
-        (["--data", "empty"], "'empty' (--data): class 'void' has 0 usable images"),
-        (["--data", "dots"], "'dots' (--data): 8 of 8 files cannot be used, more than 5%"),
+        (["--data", "gone"], "'gone' does not exist; give a folder"),
+        (["--data", "one"], "'one' has one class only, 'cherry'"),
+        (["--data", "empty"], "'empty': class 'void' has 0 usable images"),
+        (["--data", "dots"], "'dots': 8 of 8 images cannot be used, more than 5%"),
         (["--photos", "gone"], "'gone' (photos) has none of the folders dress"),
         (["--teacher", "gone"], "'gone' holds no training run"),
     ],
@@ -115,14 +115,15 @@ def test_option_errors(
 ) -> None:
     """Each wrong option gives one line of error, and no run folder is created."""
     write_images(tmp_path / "fruit", 6)
-    write_images(tmp_path / "empty", 6)
+    write_images(tmp_path / "empty", 12)
     (tmp_path / "empty/void").mkdir()
     (tmp_path / "one/cherry").mkdir(parents=True)
+    Image.new("RGB", (16, 16)).save(tmp_path / "one/cherry/0.png")
     for name in "ab":
         (tmp_path / "dots" / name).mkdir(parents=True)
         for index in range(4):
-            colour = (index, ord(name), 0)
-            Image.new("RGB", (1, 1), colour).save(tmp_path / f"dots/{name}/{index}.png")
+            color = (index, ord(name), 0)
+            Image.new("RGB", (1, 1), color).save(tmp_path / f"dots/{name}/{index}.png")
     done = fmx_in_process("train", *words)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
