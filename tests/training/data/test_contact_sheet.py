@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Splits
 
 
-def one_colour(height: int, width: int, channels: int, per_class: int = 3) -> Dataset:
-    """Three classes, each of one colour: 40, 120, 200 in every channel."""
+def one_color(height: int, width: int, channels: int, per_class: int = 3) -> Dataset:
+    """Three classes, each of one color: 40, 120, 200 in every channel."""
     labels = np.repeat(np.arange(3), per_class)
     shape = (3 * per_class, height, width, channels)
     images = np.empty(shape, np.uint8)
     images[...] = np.array([40, 120, 200], np.uint8)[labels].reshape(-1, 1, 1, 1)
-    return Dataset("colours", images, labels.astype(np.int64), ("dark", "gray", "light"))
+    return Dataset("colors", images, labels.astype(np.int64), ("dark", "gray", "light"))
 
 
 def pixels(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -56,11 +56,11 @@ def test_real_images(splits: Splits, tmp_path: Path) -> None:
     ("height", "width", "cell"),
     [(28, 28, 56 * 56), (1, 1, 56 * 56), (32, 20, 64 * 40), (90, 160, 32 * 56), (900, 1, 56)],
 )
-def test_any_size_and_colour(
+def test_any_size_and_color(
     tmp_path: Path, height: int, width: int, channels: int, cell: int
 ) -> None:
     """Small and large, square and long, gray and RGB: every image gets its whole cell."""
-    contact_sheet.draw(one_colour(height, width, channels), tmp_path / "a.png", columns=2, rows=2)
+    contact_sheet.draw(one_color(height, width, channels), tmp_path / "a.png", columns=2, rows=2)
     sheet = pixels(tmp_path / "a.png")
     # gray text may have a few pixels of these very values
     for value in (40, 120, 200):
@@ -69,7 +69,7 @@ def test_any_size_and_colour(
 
 def test_every_class_has_its_name(tmp_path: Path) -> None:
     """Left of each class's images there is writing, even with one low row of images."""
-    contact_sheet.draw(one_colour(1, 50, 1), tmp_path / "a.png", columns=3, rows=1)
+    contact_sheet.draw(one_color(1, 50, 1), tmp_path / "a.png", columns=3, rows=1)
     words = pixels(tmp_path / "a.png")[:, : contact_sheet._LABEL_WIDTH]
     inked = (words.min(axis=2) < 100).any(axis=1)
     runs = np.count_nonzero(np.diff(inked.astype(np.int8)) == 1)
@@ -78,7 +78,7 @@ def test_every_class_has_its_name(tmp_path: Path) -> None:
 
 def test_long_names_stay_out_of_the_images(tmp_path: Path) -> None:
     """A class name wider than its column is cut with an ellipsis."""
-    dataset = one_colour(8, 8, 1)
+    dataset = one_color(8, 8, 1)
     long = Dataset(dataset.name, dataset.images, dataset.labels, ("w" * 300, "b", "c"))
     contact_sheet.draw(long, tmp_path / "long.png")
     contact_sheet.draw(dataset, tmp_path / "short.png")
@@ -89,7 +89,7 @@ def test_long_names_stay_out_of_the_images(tmp_path: Path) -> None:
 
 def test_a_class_without_images_stays_empty(tmp_path: Path) -> None:
     """A class that has no image has its name and nothing beside it."""
-    dataset = one_colour(8, 8, 1)
+    dataset = one_color(8, 8, 1)
     more = Dataset(dataset.name, dataset.images, dataset.labels, ("a", "b", "c", "none"))
     contact_sheet.draw(more, tmp_path / "a.png", columns=3, rows=1)
     assert area(pixels(tmp_path / "a.png"), 40) >= 3 * 56 * 56
@@ -106,16 +106,16 @@ def test_the_seed_chooses(splits: Splits, tmp_path: Path) -> None:
 
 def test_two_channels_are_refused(tmp_path: Path) -> None:
     """Images that are neither gray nor RGB are refused by their number of channels."""
-    with pytest.raises(DataError, match="1 or 3 channels; these have 2"):
-        contact_sheet.draw(one_colour(4, 4, 2), tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"1 or 3 channels\. Received: 2"):
+        contact_sheet.draw(one_color(4, 4, 2), tmp_path / "a.png")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(0, 1), (1, 0), (-1, 1)])
 def test_an_empty_sheet_is_refused(tmp_path: Path, columns: int, rows: int) -> None:
     """A sheet has a column and a row at least."""
-    with pytest.raises(DataError, match=f"received {columns} and {rows}"):
-        contact_sheet.draw(one_colour(4, 4, 1), tmp_path / "a.png", columns=columns, rows=rows)
+    with pytest.raises(DataError, match=f"Received: {columns} and {rows}"):
+        contact_sheet.draw(one_color(4, 4, 1), tmp_path / "a.png", columns=columns, rows=rows)
 
 
 def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("mine")
     with pytest.raises(OutputError, match="cannot write to"):
-        contact_sheet.draw(one_colour(4, 4, 1), in_the_way / "a.png")
+        contact_sheet.draw(one_color(4, 4, 1), in_the_way / "a.png")
     assert in_the_way.read_text() == "mine"
 
 
@@ -131,5 +131,5 @@ def test_a_folder_in_the_way(tmp_path: Path) -> None:
     """A folder where the file must be is an OutputError, and no draft is left beside it."""
     (tmp_path / "a.png").mkdir()
     with pytest.raises(OutputError, match="cannot write to"):
-        contact_sheet.draw(one_colour(4, 4, 1), tmp_path / "a.png")
+        contact_sheet.draw(one_color(4, 4, 1), tmp_path / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -1,13 +1,12 @@
-"""A data set at a glance: some images of each class on one sheet, drawn with Pillow."""
+"""Draw a contact sheet: some images of each class of a data set, as one PNG file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fmx_runtime.errors import DataError
 from fmx_runtime.support.atomic import make_folder, replacing
@@ -19,45 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
-_CELL = 56  # pixels of an image's longer side, at least; small images grow by whole numbers
+_DPI = 100
+# pixels
+_CELL = 56  # an image's longer side, at least: small images grow by a whole number
 _GAP, _CLASS_GAP, _MARGIN = 3, 15, 28
-_LABEL_WIDTH, _LABEL_HEIGHT = 190, 42
-_TITLE_HEIGHT = 62
-_GROUND, _INK, _FAINT_INK = "#f7f6f3", "#1d1d1f", "#8a8a8e"
-_CHANNELS = {1: "L", 3: "RGB"}
+_LABEL_WIDTH, _LABEL_HEIGHT, _TITLE_HEIGHT = 190, 42, 62
 
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """Where things stand on the sheet, in pixels."""
-
-    cell: tuple[int, int]  # width, height
-    columns: int
-    rows: int  # of each class
-    classes: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        width = _LABEL_WIDTH + self.columns * (self.cell[0] + _GAP) - _GAP
-        height = _TITLE_HEIGHT + self.classes * self.band - _CLASS_GAP
-        return width + 2 * _MARGIN, height + 2 * _MARGIN
-
-    @property
-    def band(self) -> int:
-        """From one class's top to the next one's."""
-        images = self.rows * (self.cell[1] + _GAP) - _GAP
-        return max(images, _LABEL_HEIGHT) + _CLASS_GAP
-
-    def top(self, label: int) -> int:
-        return _MARGIN + _TITLE_HEIGHT + label * self.band
-
-    def corner(self, label: int, position: int) -> tuple[int, int]:
-        """Left and top of a class's image number ``position``."""
-        row, column = divmod(position, self.columns)
-        left = _MARGIN + _LABEL_WIDTH + column * (self.cell[0] + _GAP)
-        return left, self.top(label) + row * (self.cell[1] + _GAP)
+_MAX_NAME = 20  # characters
+_BACKGROUND, _TEXT, _FAINT_TEXT = "#f7f6f3", "#1d1d1f", "#8a8a8e"
+_CHANNELS = (1, 3)
 
 
 def draw(
@@ -67,42 +36,81 @@ def draw(
 
     Args:
         dataset: gray or RGB images of any size.
-        path: the PNG file; its folder is made if need be.
+        path: the PNG file. Its folder is created if necessary.
         columns: images side by side, 1 or more.
         rows: lines of images for each class, 1 or more.
-        seed: chooses the images, 0 or more.
+        seed: of the choice of images, 0 or more.
 
     Raises:
         DataError: the images are neither gray nor RGB, or an option is out of range.
-        OutputError: the file cannot be written; what stood there before is untouched.
+        OutputError: the file cannot be written; an existing file is not changed.
     """
     height, width, channels = dataset.images.shape[1:]
     if channels not in _CHANNELS:
         raise DataError(
-            f"{dataset.name}: a contact sheet shows images of 1 or 3 channels; these have "
-            f"{channels}"
+            f"{dataset.name}: images on a contact sheet must have 1 or 3 channels. "
+            f"Received: {channels}"
         )
     if columns < 1 or rows < 1:
         raise DataError(
-            f"a contact sheet has 1 or more columns and rows; received {columns} and {rows}"
+            f"a contact sheet must have 1 or more columns and rows. Received: {columns} and {rows}"
         )
-    layout = _Layout(_cell_size(width, height), columns, rows, len(dataset.class_names))
-    sheet = Image.new("RGB", layout.size, _GROUND)
-    _write_words(sheet, dataset, layout)
-    shown = dataset.balanced_sample(min(len(dataset), columns * rows * layout.classes), seed)
-    for label in range(layout.classes):
-        chosen = np.flatnonzero(shown.labels == label)[: columns * rows]
-        for position, index in enumerate(chosen):
-            tile = _tile(shown.images[index], layout.cell)
-            sheet.paste(tile, layout.corner(label, position))
+    figure = _figure(dataset, _cell_size(width, height), columns, rows, seed)
     path = Path(path)
     make_folder(path.parent)
-    with replacing(path) as draft:
-        sheet.save(draft, "PNG", optimize=True)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=_DPI)
+
+
+def _figure(dataset: Dataset, cell: tuple[int, int], columns: int, rows: int, seed: int) -> Any:
+    """Return the sheet as a matplotlib figure. Positions are pixels from the top left corner."""
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+    classes = len(dataset.class_names)
+    cell_width, cell_height = cell
+    class_height = max(rows * (cell_height + _GAP) - _GAP, _LABEL_HEIGHT) + _CLASS_GAP
+    images_left, images_top = _MARGIN + _LABEL_WIDTH, _MARGIN + _TITLE_HEIGHT
+    width = images_left + columns * (cell_width + _GAP) - _GAP + _MARGIN
+    height = images_top + classes * class_height - _CLASS_GAP + _MARGIN
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor=_BACKGROUND)
+
+    def write(text: str, top: int, size: int, color: str, right: int) -> None:
+        figure.text(
+            _MARGIN / width,
+            1 - top / height,
+            text,
+            verticalalignment="top",
+            size=size,
+            color=color,
+            parse_math=False,
+            clip_box=Bbox.from_extents(0, 0, right, height),
+            clip_on=True,
+        )
+
+    write(dataset.name, _MARGIN, 18, _TEXT, width)
+    write(f"{len(dataset):,} images in {classes} classes", _MARGIN + 33, 9, _FAINT_TEXT, width)
+    shown = dataset.balanced_sample(min(len(dataset), columns * rows * classes), seed)
+    for label, (name, count) in enumerate(dataset.class_counts().items()):
+        class_top = images_top + label * class_height
+        short = name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
+        write(short, class_top, 12, _TEXT, images_left - _GAP)
+        write(f"{count:,}", class_top + 23, 9, _FAINT_TEXT, images_left - _GAP)
+        chosen = np.flatnonzero(shown.labels == label)[: columns * rows]
+        for position, index in enumerate(chosen):
+            row, column = divmod(position, columns)
+            top = class_top + row * (cell_height + _GAP)
+            figure.figimage(
+                _resized(shown.images[index], cell),
+                xo=images_left + column * (cell_width + _GAP),
+                yo=height - top - cell_height,
+                origin="upper",
+            )
+    return figure
 
 
 def _cell_size(width: int, height: int) -> tuple[int, int]:
-    """Small images grow by the whole number that reaches the cell; large ones shrink to it."""
+    """Return the drawn width and height: a whole multiple of a small image's, or smaller."""
     longer = max(width, height)
     if longer <= _CELL:
         factor = -(-_CELL // longer)
@@ -110,32 +118,9 @@ def _cell_size(width: int, height: int) -> tuple[int, int]:
     return max(1, round(width * _CELL / longer)), max(1, round(height * _CELL / longer))
 
 
-def _tile(image: NDArray[np.uint8], cell: tuple[int, int]) -> Image.Image:
-    channels = image.shape[2]
-    decoded = Image.fromarray(image[:, :, 0] if channels == 1 else image, _CHANNELS[channels])
-    grows = cell[0] >= decoded.width
-    return decoded.resize(cell, Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS)
-
-
-def _write_words(sheet: Image.Image, dataset: Dataset, layout: _Layout) -> None:
-    pen = ImageDraw.Draw(sheet)
-    title, body, small = (ImageFont.load_default(size) for size in (26, 17, 13))
-    room = layout.size[0] - 2 * _MARGIN
-    pen.text((_MARGIN, _MARGIN), _fitted(pen, dataset.name, title, room), _INK, title)
-    facts = f"{len(dataset):,} images in {layout.classes} classes"
-    pen.text((_MARGIN, _MARGIN + 33), facts, _FAINT_INK, small)
-    for label, (name, count) in enumerate(dataset.class_counts().items()):
-        top = layout.top(label)
-        words = _fitted(pen, name, body, _LABEL_WIDTH - 3 * _GAP)
-        pen.text((_MARGIN, top), words, _INK, body)
-        pen.text((_MARGIN, top + 23), f"{count:,}", _FAINT_INK, small)
-
-
-def _fitted(pen: ImageDraw.ImageDraw, name: str, font: _Font, room: int) -> str:
-    """``name``, cut with an ellipsis where it is wider than ``room`` pixels."""
-    if pen.textlength(name, font) <= room:
-        return name
-    kept = len(name)
-    while kept and pen.textlength(f"{name[:kept]}...", font) > room:
-        kept -= 1
-    return f"{name[:kept]}..."
+def _resized(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return an image in another size, uint8 ``(height, width, 3)``; enlarged pixels stay sharp."""
+    image = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    is_larger = size[0] >= image.width
+    method = Image.Resampling.NEAREST if is_larger else Image.Resampling.LANCZOS
+    return np.asarray(image.resize(size, method))
