@@ -1,4 +1,4 @@
-"""Recipes and the networks they name."""
+"""Recipes, and the networks that they train."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from fmx_training.networks.fuse_batch_norm import fuse_batch_norm
 
 @pytest.mark.parametrize("name", sorted(set(recipes.RECIPES) - {"finetune"}))
 def test_recipes_build_their_network(name: str) -> None:
-    """Each recipe's network takes the shape it is given and answers with as many classes."""
+    """The network of each recipe has the requested input shape and number of classes."""
     recipe = recipes.get(name)
     model = NETWORKS[recipe.network]((28, 28, 1), 10)
     assert model.input_shape == (None, 28, 28, 1)
     assert model.output_shape == (None, 10)
 
 
-def test_an_int8_epoch_is_for_plain_networks() -> None:
-    """`fmx_training.loop.quantization_aware` would round others in the wrong places."""
+def test_quantization_aware_epochs_are_for_plain_networks() -> None:
+    """`fmx_training.loop.quantization_aware` supports no other networks."""
     for recipe in recipes.RECIPES.values():
-        if recipe.int8_epochs:
+        if recipe.quantization_aware_epochs:
             model = NETWORKS[recipe.network]((28, 28, 1), 10)
             assert fuse_batch_norm(model) is not model
 
 
-def test_the_baseline_is_convolutions_pooling_and_softmax() -> None:
+def test_baseline_network() -> None:
     """baseline: Conv2D with ReLU and MaxPool2D blocks, a softmax, at most 15 epochs of Adam."""
     model = NETWORKS["baseline"]((28, 28, 1), 10)
     kinds = [type(layer).__name__ for layer in model.layers]
@@ -37,7 +37,7 @@ def test_the_baseline_is_convolutions_pooling_and_softmax() -> None:
     assert recipes.get("baseline").epochs <= 15
 
 
-def test_an_unknown_recipe_is_said() -> None:
-    """The message names what was asked for and what there is."""
+def test_unknown_recipe() -> None:
+    """The message names the unknown recipe and the existing ones."""
     with pytest.raises(DataError, match="no recipe 'nonesuch'; choose baseline"):
         recipes.get("nonesuch")

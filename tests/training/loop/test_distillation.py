@@ -1,4 +1,4 @@
-"""Networks that teach others."""
+"""Distillation: teachers, soft targets and their cache."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 
 from fmx_runtime.errors import DataError
 from fmx_runtime.images.preprocess import to_tensor
-from fmx_training import recipes
-from fmx_training import run_folder as runs
+from fmx_training import recipes, run_folder
 from fmx_training.data.augmentation import Augmentation, View
-from fmx_training.data.examples import Examples, of_dataset
+from fmx_training.data.examples import Examples, from_dataset
 from fmx_training.loop import distillation
-from fmx_training.loop import fit as module
+from fmx_training.loop import fit as fit_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,84 +25,93 @@ if TYPE_CHECKING:
     from fmx_training.loop.distillation import Teacher
     from fmx_training.run_folder import Run
 
-HOW = Augmentation(shift=1 / 14, flip=True, erase=0.5)
+AUGMENTATION = Augmentation(shift=1 / 14, flip=True, erase=0.5)
 SHAPE = (28, 28, 1)
 
 
 @pytest.fixture
 def teacher(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Teacher:
-    """The finished run; what it says is kept in a cache of the test's own."""
+    """The finished run; its predictions are cached in a folder of the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return distillation.open_teacher(finished.folder)
 
 
-def some(few: Splits) -> Examples:
-    """300 images: more than a batch, and no whole number of batches."""
-    return of_dataset(few.train.take(np.arange(300), "some"))
+def examples_of(few: Splits) -> Examples:
+    """300 images: more than a batch, and not a whole number of batches."""
+    return from_dataset(few.train.take(np.arange(300), "some"))
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_they_answer_for_the_changed_images(teacher: Teacher, few: Splits, *, flip: bool) -> None:
-    """What is answered is what the network says to the very images of the view.
+def test_teachers_predict_on_the_augmented_images(
+    teacher: Teacher, few: Splits, *, flip: bool
+) -> None:
+    """Soft targets are the network's predictions for the images of the view.
 
-    Where images are mirrored, it is the mean with what it says to their mirror images.
+    If images are mirrored, they are the mean of the predictions for image and mirror image.
     """
-    examples, how = some(few), dataclasses.replace(HOW, flip=flip)
-    answers = distillation.answers([teacher], examples, how, (3,))
+    examples, augmentation = examples_of(few), dataclasses.replace(AUGMENTATION, flip=flip)
+    targets = distillation.soft_targets([teacher], examples, augmentation, (3,))
     model = keras.models.load_model(teacher.run.model_path, compile=False)
-    shown = to_tensor(View(examples.images, how, (3,))[np.arange(300)], teacher.run.info.input)
-    expected = model.predict(shown, verbose=0)
+    view = View(examples.images, augmentation, (3,))
+    tensor = to_tensor(view[np.arange(300)], teacher.run.info.input)
+    expected = model.predict(tensor, verbose=0)
     if flip:
-        expected = (expected + model.predict(shown[:, :, ::-1], verbose=0)) / 2
-    assert np.abs(answers - expected).max() < 1e-3  # they are kept in half precision
-    assert np.allclose(answers.sum(axis=1), 1)
-    other = distillation.answers([teacher], examples, how, (4,))
-    assert np.abs(answers - other).max() > 0.1
+        expected = (expected + model.predict(tensor[:, :, ::-1], verbose=0)) / 2
+    assert np.abs(targets - expected).max() < 1e-3  # the cache has half precision
+    assert np.allclose(targets.sum(axis=1), 1)
+    other = distillation.soft_targets([teacher], examples, augmentation, (4,))
+    assert np.abs(targets - other).max() > 0.1
 
 
-def test_they_are_asked_once(
+def test_soft_targets_are_cached(
     teacher: Teacher, few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second time the cache answers; for other images, or changed otherwise, it does not."""
-    examples = some(few)
-    first = distillation.answers([teacher], examples, HOW, (0,))
-    asked = []
+    """The same view is predicted once; other images or another augmentation are predicted again."""
+    examples = examples_of(few)
+    first = distillation.soft_targets([teacher], examples, AUGMENTATION, (0,))
+    calls = []
     monkeypatch.setattr(
-        distillation, "ask", lambda *_, **__: asked.append(1) or np.ones((300, 10)) / 10
+        distillation, "predict", lambda *_, **__: calls.append(1) or np.ones((300, 10)) / 10
     )
-    assert np.array_equal(distillation.answers([teacher], examples, HOW, (0,)), first)
-    assert not asked
+    assert np.array_equal(distillation.soft_targets([teacher], examples, AUGMENTATION, (0,)), first)
+    assert not calls
     black = dataclasses.replace(examples, images=np.zeros_like(examples.images))
-    distillation.answers([teacher], black, HOW, (0,))
-    distillation.answers([teacher], examples, dataclasses.replace(HOW, flip=False), (0,))
-    assert len(asked) == 2
+    distillation.soft_targets([teacher], black, AUGMENTATION, (0,))
+    distillation.soft_targets(
+        [teacher], examples, dataclasses.replace(AUGMENTATION, flip=False), (0,)
+    )
+    assert len(calls) == 2
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 3
 
 
-def test_several_are_averaged(teacher: Teacher, few: Splits) -> None:
-    """The same one twice says the same."""
-    examples = some(few)
-    once = distillation.answers([teacher], examples, HOW, (0,))
+def test_several_teachers_are_averaged(teacher: Teacher, few: Splits) -> None:
+    """The mean of one teacher given twice equals its own soft targets."""
+    examples = examples_of(few)
+    once = distillation.soft_targets([teacher], examples, AUGMENTATION, (0,))
     assert np.allclose(
-        distillation.answers([teacher, teacher], examples, HOW, (0,)), once, atol=1e-6
+        distillation.soft_targets([teacher, teacher], examples, AUGMENTATION, (0,)), once, atol=1e-6
     )
 
 
-def test_who_cannot_teach(begin: Callable[..., Run], teacher: Teacher, tmp_path: Path) -> None:
-    """Unfinished runs, and runs on other images or classes, are a line each."""
-    unfinished = begin(tmp_path / "unfinished")
+def test_unsuitable_teachers(
+    create_run: Callable[..., Run], teacher: Teacher, tmp_path: Path
+) -> None:
+    """Unfinished runs, and runs on other image sizes or classes, are DataErrors."""
+    unfinished = create_run(tmp_path / "unfinished")
     labels = teacher.run.info.labels
-    with pytest.raises(DataError, match=r"is no finished training run; go on with 'fmx train --r"):
+    with pytest.raises(
+        DataError, match=r"is not a finished training run; complete it with 'fmx train --r"
+    ):
         distillation.open_teacher(unfinished.folder)
     for shape, names in (((32, 32, 3), labels), (SHAPE, labels[:5])):
-        with pytest.raises(DataError, match=r"teachers have to be trained on the same images"):
-            distillation.check_fits(teacher, shape, names)
+        with pytest.raises(DataError, match=r"give a teacher that was trained on the same classes"):
+            distillation.check_compatible(teacher, shape, names)
 
 
-def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Path) -> None:
-    """Its targets are labels and answers in the recipe's proportion; a run's teachers are fixed."""
-    examples, recipe = some(few), recipes.get("nano")
-    info = runs.describe_run(
+def test_targets_mix_labels_and_soft_targets(teacher: Teacher, few: Splits, tmp_path: Path) -> None:
+    """The recipe sets the proportion; a run cannot continue with other teachers."""
+    examples, recipe = examples_of(few), recipes.get("nano")
+    info = run_folder.describe_run(
         recipe,
         few.train,
         examples,
@@ -111,25 +119,25 @@ def test_a_student_learns_from_both(teacher: Teacher, few: Splits, tmp_path: Pat
         teachers=(teacher.info,),
         epochs=1,
     )
-    student = runs.create_run(tmp_path / "student", info)
-    assert runs.open_run(student.folder).info == info
-    plain = View(examples.images, recipe.augmentation, (0,))
-    wanted = module._targets(student, examples, plain, [teacher], (0,))
-    taught = distillation.answers([teacher], examples, recipe.augmentation, (0,))
-    share = recipe.teacher_weight
-    assert np.allclose(wanted, examples.targets * (1 - share) + taught * share, atol=1e-6)
+    student = run_folder.create_run(tmp_path / "student", info)
+    assert run_folder.open_run(student.folder).info == info
+    view = View(examples.images, recipe.augmentation, (0,))
+    targets = fit_module._targets(student, examples, view, [teacher], (0,))
+    soft = distillation.soft_targets([teacher], examples, recipe.augmentation, (0,))
+    weight = recipe.distillation_weight
+    assert np.allclose(targets, examples.targets * (1 - weight) + soft * weight, atol=1e-6)
     with pytest.raises(DataError, match="other teachers"):
-        module.fit(student, examples, few.validation, (), report=lambda _: None)
-    _, history = module.fit(student, examples, few.validation, [teacher], report=lambda _: None)
+        fit_module.fit(student, examples, few.validation, (), report=lambda _: None)
+    _, history = fit_module.fit(student, examples, few.validation, [teacher], report=lambda _: None)
     assert len(history) == 1
 
 
-def test_label_smoothing(begin: Callable[..., Run], few: Splits, tmp_path: Path) -> None:
-    """A tenth of a target is given away to all classes alike."""
-    run = begin(tmp_path / "run")
+def test_label_smoothing(create_run: Callable[..., Run], few: Splits, tmp_path: Path) -> None:
+    """A tenth of each target is spread evenly over all ten classes."""
+    run = create_run(tmp_path / "run")
     recipe = dataclasses.replace(run.info.recipe, label_smoothing=0.1)
-    smooth = runs.Run(run.folder, dataclasses.replace(run.info, recipe=recipe))
-    examples = some(few)
-    plain = View(examples.images, recipe.augmentation, (0,))
-    targets = module._targets(smooth, examples, plain, (), (0,))
+    smoothed = run_folder.Run(run.folder, dataclasses.replace(run.info, recipe=recipe))
+    examples = examples_of(few)
+    view = View(examples.images, recipe.augmentation, (0,))
+    targets = fit_module._targets(smoothed, examples, view, (), (0,))
     assert np.allclose(np.unique(targets), [0.01, 0.91])

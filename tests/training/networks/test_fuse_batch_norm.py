@@ -1,4 +1,4 @@
-"""Plain networks without batch normalization, as they are deployed."""
+"""Batch normalization is fused into the convolutions of plain networks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fmx_training.networks.architectures import NETWORKS
 from fmx_training.networks.fuse_batch_norm import fuse_batch_norm
 
 
-def _used(name: str, shape: tuple[int, int, int]) -> Any:
-    """A network whose normalizations have all come to differ, as learning makes them."""
+def _trained(name: str, shape: tuple[int, int, int]) -> Any:
+    """A network whose normalizations have random weights, as after a training."""
     keras.utils.set_random_seed(0)
     model = NETWORKS[name](shape, 10)
     random = np.random.default_rng(0)
@@ -33,25 +33,25 @@ def _used(name: str, shape: tuple[int, int, int]) -> Any:
 
 @pytest.mark.parametrize("name", ["nano", "edge", "photo"])
 @pytest.mark.parametrize("shape", [(28, 28, 1), (33, 30, 3)])
-def test_the_answers_stay(name: str, shape: tuple[int, int, int]) -> None:
-    """To 1 in 10,000, also where strides meet odd sides."""
-    model = _used(name, shape)
+def test_predictions_are_unchanged(name: str, shape: tuple[int, int, int]) -> None:
+    """Probabilities differ by at most 1e-4, also with strides and odd image sizes."""
+    model = _trained(name, shape)
     images = np.random.default_rng(1).random((16, *shape), np.float32)
-    expected, answers = (net.predict(images, verbose=0) for net in (model, fuse_batch_norm(model)))
-    np.testing.assert_allclose(answers, expected, atol=1e-4)
-    assert np.ptp(expected, axis=0).max() > 0.01  # they do depend on the image
+    expected, scores = (net.predict(images, verbose=0) for net in (model, fuse_batch_norm(model)))
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    assert np.ptp(expected, axis=0).max() > 0.01  # scores depend on the image
 
 
-def test_only_convolutions_are_left() -> None:
-    """Nothing but convolutions with ReLU, a mean and a dense layer."""
-    plain = fuse_batch_norm(NETWORKS["nano"]((28, 28, 1), 10))
-    kinds = [type(layer).__name__ for layer in plain.layers]
+def test_no_normalization_is_left() -> None:
+    """The fused network has convolutions, global average pooling and a dense layer only."""
+    fused = fuse_batch_norm(NETWORKS["nano"]((28, 28, 1), 10))
+    kinds = [type(layer).__name__ for layer in fused.layers]
     assert kinds == ["InputLayer", *["Conv2D"] * 7, "GlobalAveragePooling2D", "Dense"]
-    assert plain.name == "nano"
+    assert fused.name == "nano"
 
 
 @pytest.mark.parametrize("name", ["baseline", "max"])
-def test_other_networks_stay_as_they_are(name: str) -> None:
-    """The textbook network, and residual ones."""
+def test_other_networks_are_returned_unchanged(name: str) -> None:
+    """Networks without batch normalization, and residual networks, are not fused."""
     model = NETWORKS[name]((28, 28, 1), 10)
     assert fuse_batch_norm(model) is model
