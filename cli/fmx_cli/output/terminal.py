@@ -12,7 +12,7 @@ from rich.progress import track
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["bold", "note", "out", "printable", "steps", "watch"]
+__all__ = ["bold", "note", "out", "printable", "progress_bar", "show_steps"]
 
 _T = TypeVar("_T")
 
@@ -33,7 +33,7 @@ def note(message: str) -> None:
 
 
 @contextlib.contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
+def show_steps() -> Iterator[Callable[[str], None]]:
     """Yield a function that shows the current step: a changing line on a terminal, else `note`."""
     if not _err.is_terminal:
         yield note
@@ -42,7 +42,7 @@ def steps() -> Iterator[Callable[[str], None]]:
         yield lambda message: status.update(f"[dim]{escape(message)}[/]")
 
 
-def watch(items: Iterable[_T], total: int, description: str) -> Iterator[_T]:
+def progress_bar(items: Iterable[_T], total: int, description: str) -> Iterator[_T]:
     """Yield the items and show a progress bar, if stderr is a terminal."""
     yield from track(
         items, description, total, console=_err, transient=True, disable=not _err.is_terminal

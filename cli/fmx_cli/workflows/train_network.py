@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from fmx_cli.default_folders import RUNS
-from fmx_cli.output.terminal import note, watch
+from fmx_cli.output.terminal import note, progress_bar
 from fmx_cli.output.training_metrics import print_metrics
 from fmx_runtime.support.stderr_filter import filter_native_stderr
 from fmx_training.process_setup import prepare_training_process
@@ -29,7 +29,7 @@ def train_network(options: TrainOptions, *, resume: bool = False) -> Path:
     if resume:
         prepared = resume_run(options, RUNS)
     else:
-        prepared = start_run(options, RUNS, watch=watch, report=note)
+        prepared = start_run(options, RUNS, watch=progress_bar, report=note)
     run, info, examples = prepared.run, prepared.run.info, prepared.data.examples
     note(
         f"training {info.backbone or info.recipe.name}, {info.epochs} epochs, seed {info.seed}, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fmx_cli.output.terminal import bold, note, out, printable, steps, watch
+from fmx_cli.output.terminal import bold, note, out, printable, progress_bar, show_steps
 
 if TYPE_CHECKING:
     import pytest
@@ -27,7 +27,7 @@ def test_notes_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_steps_are_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """If stderr is not a terminal, each step is a line of its own."""
-    with steps() as progress:
+    with show_steps() as progress:
         progress("one")
         progress("two")
     assert capsys.readouterr().err == "one\ntwo\n"
@@ -35,7 +35,7 @@ def test_steps_are_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) 
 
 def test_no_progress_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """If stderr is not a terminal, the items pass without a progress bar."""
-    assert list(watch(iter("abc"), 3, "reading")) == ["a", "b", "c"]
+    assert list(progress_bar(iter("abc"), 3, "reading")) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
 
 
