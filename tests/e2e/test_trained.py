@@ -1,4 +1,4 @@
-"""The trained models that come with the project are what they say."""
+"""The trained models of the repository match their metadata and their documents."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ LARGEST = {"nano": 48_000, "edge": 256_000, "max": 4_000_000}
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_accuracy(path: Path, splits: Splits) -> None:
-    """Asked for all 10,000 test images, each int8 file is right as often as its metadata says."""
+    """Each int8 file has the accuracy on all 10,000 test images that its document states."""
     test = splits.test
-    called = Classifier(path).predict(test.images).argmax(axis=1)
-    accuracy = np.mean(called == test.labels)
+    predicted = Classifier(path).predict(test.images).argmax(axis=1)
+    accuracy = np.mean(predicted == test.labels)
     recipe, seed = path.parent.name.rsplit("-", 1)
     document = (ROOT / f"docs/models/{recipe}.md").read_text("utf-8")
     line = next(line for line in document.splitlines() if line.startswith(f"| {seed} | "))
@@ -39,7 +39,7 @@ def test_accuracy(path: Path, splits: Splits) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_provenance(path: Path) -> None:
-    """Each file names the recipe, the seed and the data that its folder has the settings of."""
+    """Each file states the recipe, the seed and the data of the run in its folder."""
     info = runs.open_run(path.parent).info
     provenance = Classifier(path).metadata.provenance
     assert f"{provenance.recipe}-{provenance.seed}" == path.parent.name
@@ -51,26 +51,26 @@ def test_provenance(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_teachers(path: Path) -> None:
-    """The networks that a model learnt from come with it, as they were."""
+    """The teachers of each model are in the repository, unchanged."""
     for teacher in runs.open_run(path.parent).info.teachers:
         network = ROOT / teacher.run / "model.keras"
         assert hashlib.sha256(network.read_bytes()).hexdigest() == teacher.sha256
 
 
-def validated(path: Path) -> float:
-    """A file's accuracy on validation images, as it says itself."""
+def validation_accuracy(path: Path) -> float:
+    """Return the validation accuracy that a file's metadata states."""
     known = Classifier(path).metadata.accuracy
     assert known
     return known.file
 
 
-def test_the_shipped_one_is_one_of_them() -> None:
-    """The runtime carries the edge that is best on validation images, to the byte."""
-    best = max((path for path in FILES if path.stem == "edge.int8"), key=validated)
+def test_default_model() -> None:
+    """The runtime's default model is the edge file with the best validation accuracy."""
+    best = max((path for path in FILES if path.stem == "edge.int8"), key=validation_accuracy)
     assert Path(SHIPPED).read_bytes() == best.read_bytes()
 
 
-def test_all_together_are_small() -> None:
-    """Nobody who clones the project waits for them."""
+def test_total_size() -> None:
+    """The trained models take less than 10 MB of a clone."""
     files = [path for path in (ROOT / "training/trained").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 10_000_000

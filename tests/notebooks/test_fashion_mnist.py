@@ -1,4 +1,4 @@
-"""The notebook, executed from its first cell to its last by a real kernel."""
+"""The notebook, executed from the first cell to the last in a real kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "fashion_mnist.ipynb"
 
 @pytest.fixture(scope="module")
 def executed(found: Found, tmp_path_factory: pytest.TempPathFactory) -> tuple[NotebookNode, Path]:
-    """The notebook after one epoch of training, and the folder in which it ran."""
+    """The notebook executed with one epoch of training, and its working folder."""
     folder = tmp_path_factory.mktemp("notebook")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with pytest.MonkeyPatch.context() as environment:
@@ -33,28 +33,28 @@ def executed(found: Found, tmp_path_factory: pytest.TempPathFactory) -> tuple[No
     return notebook, folder
 
 
-def _printed(notebook: NotebookNode) -> str:
+def _stdout(notebook: NotebookNode) -> str:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return "\n".join(output.text for output in outputs if output.output_type == "stream")
 
 
-def test_it_runs_to_its_end(executed: tuple[NotebookNode, Path]) -> None:
-    """Every cell runs, and training, export and benchmark leave their results."""
+def test_results(executed: tuple[NotebookNode, Path]) -> None:
+    """Each cell runs, and training, export and benchmark write their results."""
     notebook, folder = executed
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
     for name in ("run/model.keras", "export/baseline.int8.tflite", "report/report.html"):
         assert (folder / "work" / name).is_file()
 
 
-def test_it_tells_what_it_measured(executed: tuple[NotebookNode, Path]) -> None:
-    """The confusion between pullover and shirt, and what int8 gained, are figures of this run."""
-    text = _printed(executed[0])
+def test_figures(executed: tuple[NotebookNode, Path]) -> None:
+    """The notebook prints how often pullovers and shirts are confused, and the speedup of int8."""
+    text = _stdout(executed[0])
     assert re.search(r"Pullover taken for Shirt: \d+ of 1,000", text)
     assert re.search(r"TFLite int8 is \d\.\d\d times \(.*\) as fast as TFLite float32", text)
 
 
-def test_its_images_are_there(executed: tuple[NotebookNode, Path]) -> None:
-    """Contact sheet, curves, confusion matrix, mistakes and the benchmark's plot are shown."""
+def test_images(executed: tuple[NotebookNode, Path]) -> None:
+    """It shows the contact sheet, the curves, the confusion matrix, mistakes and the benchmark."""
     kinds = [
         kind
         for cell in executed[0].cells
@@ -65,11 +65,11 @@ def test_its_images_are_there(executed: tuple[NotebookNode, Path]) -> None:
     assert kinds.count("image/svg+xml") == 1
 
 
-def test_the_stored_one_was_executed_to_the_end() -> None:
-    """The notebook in the repository shows a whole run, cell after cell, without an error."""
+def test_stored_outputs() -> None:
+    """The notebook in the repository holds the outputs of a complete run without errors."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     kinds = {output.output_type for cell in code for output in cell.outputs}
     assert "error" not in kinds
-    assert "epoch 15/15" in _printed(notebook)
+    assert "epoch 15/15" in _stdout(notebook)
