@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fmx_training.data import fashion_mnist
+from fmx_training.data.fashion_mnist.published import FILES
 
 if TYPE_CHECKING:
     import subprocess
@@ -46,7 +47,7 @@ def test_facts_and_contact_sheet(
     assert done.stderr == "wrote made/sheet.png\n"
     first, *lines = done.stdout.splitlines()
     assert first == f"Fashion-MNIST in {found.folder} (FMX_DATA_DIR)"
-    for file in fashion_mnist._FILES:
+    for file in FILES:
         (row,) = (line for line in lines if line.split()[0].removesuffix(".gz") == file.name)
         assert file.sha256[:16] in row
     for name in fashion_mnist.CLASS_NAMES:

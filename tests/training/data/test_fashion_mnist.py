@@ -20,21 +20,22 @@ import numpy as np
 import pytest
 
 from fmx_runtime.errors import DataError, OutputError
-from fmx_training.data import download, fashion_mnist
+from fmx_training.data import fashion_mnist
+from fmx_training.data.fashion_mnist import download, locate
+from fmx_training.data.fashion_mnist.published import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fmx_training.data.dataset import Splits
 
-FILES = fashion_mnist._FILES
 NAMES = [file.name for file in FILES]
 # what the published .gz files say about when they were packed, in seconds since 1970
 PACKED_AT = (1504176606, 1504176606, 1504176627, 1504176627)
 
 # as they were before the tests that take them away
 PATH = os.environ["PATH"]
-DEBIAN_FOLDER = fashion_mnist.DEBIAN_FOLDER
+DEBIAN_FOLDER = locate.DEBIAN_FOLDER
 APT_HELPER = "/usr/lib/apt/apt-helper"
 NOBODY = 65534  # the user and the group that own nothing
 
@@ -85,8 +86,8 @@ def lonely(tmp_path: Path, closed_home: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "debian")
-    monkeypatch.setattr(fashion_mnist, "HOMES", (closed_home,))
+    monkeypatch.setattr(locate, "DEBIAN_FOLDER", tmp_path / "debian")
+    monkeypatch.setattr(locate, "SITES", (closed_home,))
     return tmp_path / "xdg" / "fmx"
 
 
@@ -295,9 +296,9 @@ def test_fetched_from_the_second_home(
 ) -> None:
     """Where one home does not answer the next one serves; what comes has the published MD5s."""
     for home in serving(published):
-        monkeypatch.setattr(fashion_mnist, "HOMES", (closed_home, home))
+        monkeypatch.setattr(locate, "SITES", (closed_home, home))
         found = fashion_mnist.find()
-        assert found == fashion_mnist.Found(lonely / "fashion-mnist", f"fetched from {home}")
+        assert found == fashion_mnist.Found(lonely / "fashion-mnist", f"downloaded from {home}")
     assert sorted(path.name for path in found.folder.iterdir()) == sorted(
         f"{name}.gz" for name in NAMES
     )
@@ -311,7 +312,7 @@ def test_a_connection_that_breaks(
 ) -> None:
     """Nothing of a file that breaks off stays in the cache, and the reason is told."""
     for home in serving(published, Truncating):
-        monkeypatch.setattr(fashion_mnist, "HOMES", (home,))
+        monkeypatch.setattr(locate, "SITES", (home,))
         with pytest.raises(DataError, match=rf"{home}: {NAMES[0]}\.gz.*(broken|truncated)"):
             fashion_mnist.find()
     assert not list(lonely.iterdir())
@@ -324,7 +325,7 @@ def test_a_home_with_an_altered_file(
     home_folder = shutil.copytree(published, tmp_path / "home")
     (home_folder / f"{NAMES[3]}.gz").write_bytes(gzip.compress(b"something else"))
     for home in serving(home_folder):
-        monkeypatch.setattr(fashion_mnist, "HOMES", (home,))
+        monkeypatch.setattr(locate, "SITES", (home,))
         with pytest.raises(DataError, match=f"{NAMES[3]}.gz arrived truncated or altered"):
             fashion_mnist.find()
     assert not list(lonely.iterdir())
@@ -336,7 +337,7 @@ def test_a_home_that_lost_a_file(
     """A home's 404 is told as such."""
     (tmp_path / "home").mkdir()
     for home in serving(tmp_path / "home"):
-        monkeypatch.setattr(fashion_mnist, "HOMES", (home,))
+        monkeypatch.setattr(locate, "SITES", (home,))
         with pytest.raises(DataError, match=rf"{NAMES[0]}\.gz: 404 "):
             fashion_mnist.find()
     assert not list(lonely.iterdir())
@@ -348,7 +349,7 @@ def test_a_home_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         home = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        monkeypatch.setattr(fashion_mnist, "HOMES", (home,))
+        monkeypatch.setattr(locate, "SITES", (home,))
         with pytest.raises(DataError, match=f"{home}: (timed out|no answer)"):
             fashion_mnist.find()
 
@@ -360,8 +361,8 @@ def test_a_cache_with_a_gap_is_filled(
     shutil.copytree(published, lonely / "fashion-mnist")
     (lonely / "fashion-mnist" / f"{NAMES[2]}.gz").unlink()
     for home in serving(published):
-        monkeypatch.setattr(fashion_mnist, "HOMES", (home,))
-        assert fashion_mnist.find().how == f"fetched from {home}"
+        monkeypatch.setattr(locate, "SITES", (home,))
+        assert fashion_mnist.find().how == f"downloaded from {home}"
     assert len(fashion_mnist.load().test) == 10_000
 
 
@@ -382,7 +383,7 @@ def test_nothing_found(
 ) -> None:
     """The error lists every place and every source in order, each with its reason, in one line."""
     (tmp_path / "debian").mkdir()
-    monkeypatch.setattr(fashion_mnist, "HOMES", (closed_home, "http://no-such-home.invalid/"))
+    monkeypatch.setattr(locate, "SITES", (closed_home, "http://no-such-home.invalid/"))
     with pytest.raises(DataError) as caught:
         fashion_mnist.load()
     message = str(caught.value)
@@ -406,9 +407,9 @@ def test_nothing_found(
 def apt_machine(lonely: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The lonely machine with apt-get and its archive; skips where that is out of reach."""
     monkeypatch.setenv("PATH", PATH)
-    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", DEBIAN_FOLDER)
-    monkeypatch.setattr(fashion_mnist, "_places", list)  # the package may be installed here
-    monkeypatch.setattr(fashion_mnist, "HOMES", ())
+    monkeypatch.setattr(locate, "DEBIAN_FOLDER", DEBIAN_FOLDER)
+    monkeypatch.setattr(locate, "_places", list)  # the package may be installed here
+    monkeypatch.setattr(locate, "SITES", ())
     own = f"/dists/{platform.freedesktop_os_release().get('VERSION_CODENAME')}/"
     asked = ["apt-get", "update", "--print-uris"]
     uris = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("'")
@@ -460,11 +461,11 @@ def test_out_of_the_debian_package(
         cache = folder / "xdg/fmx" / fashion_mnist.NAME
         found = fashion_mnist.find()
         assert found == fashion_mnist.Found(
-            cache, "fetched from the Debian package dataset-fashion-mnist"
+            cache, "downloaded from the Debian package dataset-fashion-mnist"
         )
         assert fashion_mnist.read(found).train.digest() == splits.train.digest()
         assert len(list(cache.iterdir())) == len(FILES)
         assert [path.name for path in cache.parent.iterdir()] == [cache.name]
         assert cache.stat().st_uid == os.getuid() != 0
     if index == "empty":
-        assert "trying again with a package index of our own" in caplog.text
+        assert "trying again with a new package index" in caplog.text

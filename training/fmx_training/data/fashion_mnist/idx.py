@@ -1,7 +1,7 @@
-"""IDX files, the format of MNIST and its kin: read, and compared with what was published.
+"""Read IDX files, the format of MNIST, and compare them with what was published.
 
-An IDX file of bytes is a big-endian header (4 bytes, and 4 per axis), then the values. The header
-needs no parsing here: a file whose SHA-256 is the known one has the known shape.
+An IDX file of bytes has a big-endian header (4 bytes, and 4 for each axis), then the values. The
+header is not parsed: a file with the published SHA-256 has the published shape.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class IdxFile:
     """A published file of unsigned bytes.
 
     Attributes:
-        name: its name once unpacked.
-        shape: of the values.
+        name: name of the unpacked file.
+        shape: shape of the values.
         gz_md5: MD5 (hex) of the file as published, with .gz.
         sha256: SHA-256 (hex) of the unpacked file.
     """
@@ -43,28 +43,29 @@ class IdxFile:
 
     @property
     def header_bytes(self) -> int:
-        """How many bytes stand before the values."""
+        """Number of bytes before the values."""
         return 4 + 4 * len(self.shape)
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the unpacked file has."""
+        """Size of the unpacked file."""
         return self.header_bytes + prod(self.shape)
 
     def in_folder(self, folder: Path) -> Path:
-        """The file as it lies in ``folder``: unpacked, or else with .gz (there or not)."""
+        """Return the file's path in ``folder``: unpacked if it exists, or else with .gz."""
         unpacked = folder / self.name
         return unpacked if unpacked.is_file() else folder / f"{self.name}.gz"
 
 
 def read_idx(file: IdxFile, path: Path) -> NDArray[np.uint8]:
-    """The values of ``file``, which lies at ``path``.
+    """Return the values of a published file: uint8 of its shape, read-only.
 
-    Returns:
-        uint8 array of the file's shape, values 0 to 255, read-only.
+    Args:
+        file: what was published.
+        path: where it is, packed or not.
 
     Raises:
-        DataError: what lies there is truncated or altered, or cannot be read.
+        DataError: the file is truncated or altered, or cannot be read.
     """
     problem, content = "", b""
     try:
@@ -76,8 +77,8 @@ def read_idx(file: IdxFile, path: Path) -> NDArray[np.uint8]:
         problem = f"altered: {error}"
     except OSError as error:
         raise DataError(
-            f"'{path}' cannot be read ({error.strerror}); allow it, or name another folder with "
-            f"--data-dir"
+            f"'{path}' cannot be read ({error.strerror}); change its permissions, or give another "
+            "folder with --data-dir"
         ) from error
     if not problem and len(content) < file.size_bytes:
         problem = f"truncated: it holds {len(content)} bytes of {file.size_bytes}"
@@ -85,7 +86,7 @@ def read_idx(file: IdxFile, path: Path) -> NDArray[np.uint8]:
         problem = "altered: its SHA-256 is not that of the published file"
     if problem:
         raise DataError(
-            f"'{path}' is {problem}; delete it so that it is fetched again, or name a folder with "
-            f"a good one with --data-dir"
+            f"'{path}' is {problem}; delete it so that it is downloaded again, or give a folder "
+            "with an intact file with --data-dir"
         )
     return np.frombuffer(content, np.uint8, offset=file.header_bytes).reshape(file.shape)

@@ -1,11 +1,12 @@
-"""Bring published files onto this machine: over HTTP, or out of a Debian package.
+"""Download published files over HTTP, or from a Debian package.
 
-Both ways fill a folder that the caller gives (and throws away when they fail), need no root, and
-give up within seconds on a machine without a network.
+Both write to a folder of the caller, who deletes it if they fail. Both need no root, and give up
+within seconds on a machine without a network.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -16,6 +17,15 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TransferSpeedColumn,
+)
 
 from fmx_runtime.errors import DataError
 
@@ -35,31 +45,72 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One published file: its name in its home, and its MD5 (hex)."""
+    """A published file: its name on the site, and its MD5 (hex)."""
 
     name: str
     md5: str
 
 
-def download(home: str, files: Iterable[RemoteFile], folder: Path) -> None:
-    """Download ``files``, with a progress bar on stderr if that is a terminal.
+class _ProgressBar:
+    """A download's progress bar on stderr, if that is a terminal.
+
+    It has the methods that `pooch.HTTPDownloader` calls.
+    """
+
+    def __init__(self, name: str) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=None)
+        self._bar.start()
+
+    @property
+    def total(self) -> float | None:
+        """The file's size in bytes."""
+        return self._bar.tasks[self._task].total
+
+    @total.setter
+    def total(self, size_bytes: float) -> None:
+        self._bar.update(self._task, total=size_bytes)
+
+    def update(self, size_bytes: int) -> None:
+        """Advance by so many bytes."""
+        self._bar.update(self._task, advance=size_bytes)
+
+    def reset(self) -> None:
+        """Start again at 0."""
+        self._bar.reset(self._task)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.stop()
+
+
+def download(site: str, files: Iterable[RemoteFile], folder: Path) -> None:
+    """Download files, with a progress bar on stderr if that is a terminal.
 
     Args:
-        home: the address that the files' names are appended to, with its last slash.
-        files: what to download.
-        folder: where they go; it exists.
+        site: the address to which the files' names are appended, with its last slash.
+        files: the files.
+        folder: where to write them; it exists.
 
     Raises:
-        DataError: the home does not answer, or sends something else than was published.
+        DataError: the site does not answer, or a file differs from the published one.
     """
     import pooch
-    from tqdm import tqdm
 
     pooch.get_logger().setLevel(logging.WARNING)
     for file in files:
-        url = home + file.name
-        _ask(url)
-        with tqdm(total=1, desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
+        url = site + file.name
+        _check_answers(url)
+        with contextlib.closing(_ProgressBar(file.name)) as bar:
             downloader = pooch.HTTPDownloader(
                 progressbar=bar,
                 chunk_size=_CHUNK_BYTES,
@@ -67,7 +118,7 @@ def download(home: str, files: Iterable[RemoteFile], folder: Path) -> None:
             )
             try:
                 pooch.retrieve(url, f"md5:{file.md5}", file.name, folder, downloader=downloader)
-            except ValueError as error:  # pooch's word for another hash
+            except ValueError as error:  # pooch raises it for another hash
                 raise DataError(f"{file.name} arrived truncated or altered") from error
             except OSError as error:  # among them all that requests raises
                 raise DataError(f"{file.name}: {_one_line(error)}") from error
@@ -76,26 +127,28 @@ def download(home: str, files: Iterable[RemoteFile], folder: Path) -> None:
 def unpack_debian_package(package: str, folder: Path) -> Path:
     """Download a package of this machine's Debian or Ubuntu release, and unpack it.
 
-    The machine's package index is used where it has the package, otherwise a fresh one is fetched
-    into ``folder``; nothing is installed and nothing needs root.
+    If the machine's package index does not have the package, a new index is downloaded to
+    ``folder``. Nothing is installed.
 
     Args:
-        package: its name.
-        folder: where everything happens; it exists.
+        package: name of the package.
+        folder: where all files are written; it exists.
 
     Returns:
-        The folder that holds the package's tree, ``usr`` and so on.
+        The folder with the package's files, ``usr`` and so on.
 
     Raises:
-        DataError: this is no such machine, or its package archive does not deliver.
+        DataError: the machine does not run Debian or Ubuntu, or the package cannot be downloaded.
     """
     missing = [tool for tool in ("apt-get", "dpkg-deb") if shutil.which(tool) is None]
     if missing:
-        raise DataError(f"{' and '.join(missing)} not found on PATH: no Debian-family machine")
+        raise DataError(
+            f"{' and '.join(missing)} not found on PATH: not a Debian or Ubuntu machine"
+        )
     try:
         _run(folder, *_apt_get(), "download", package)
     except DataError as error:
-        _log.info("%s; trying again with a package index of our own", error)
+        _log.info("%s; trying again with a new package index", error)
         _download_with_fresh_index(package, folder)
     tree = folder / "unpacked"
     for archive in folder.glob("*.deb"):
@@ -113,13 +166,13 @@ def _download_with_fresh_index(package: str, folder: Path) -> None:
         _run(folder, *apt_get, "download", package)
     except DataError as error:
         raise DataError(
-            f"{error}; a fresh package index could not be had either: run 'apt-get update' as "
-            f"root once the package archive can be reached"
+            f"{error}; a new package index could not be downloaded either: run 'apt-get update' as "
+            "root when the package archive can be reached"
         ) from error
 
 
 def _apt_get() -> list[str]:
-    """The command, told to give up soon, and not to become a user who may not write here."""
+    """Return the command with short timeouts, running as the current user."""
     options = (
         "Acquire::Retries=0",
         f"Acquire::http::Timeout={READ_TIMEOUT_S:.0f}",
@@ -130,7 +183,11 @@ def _apt_get() -> list[str]:
 
 
 def _run(folder: Path, *command: str) -> None:
-    """Run a command in ``folder``; what it said last is the reason if it fails."""
+    """Run a command in ``folder``.
+
+    Raises:
+        DataError: it fails; the message is its last line on stderr.
+    """
     try:
         subprocess.run(
             command,
@@ -150,29 +207,32 @@ def _run(folder: Path, *command: str) -> None:
         raise DataError(f"{command[0]}: {reason.removeprefix('E: ')}") from error
 
 
-def _ask(url: str) -> None:
-    """Raise unless the home answers soon.
+def _check_answers(url: str) -> None:
+    """Check that a site answers within seconds.
 
-    A connection's own time limit holds for each address of a host, and large hosts have dozens;
-    here one limit holds for all of it.
+    The time limit of a connection applies to each address of a host, and large hosts have dozens.
+    Here one limit applies to all of them.
+
+    Raises:
+        DataError: it does not answer, or it answers with an error.
     """
-    answer: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
-    def ask() -> None:
-        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (homes are constants)
+    def request_head() -> None:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (sites are constants)
         try:
             urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_S).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()
-            answer.put(f"{url.rpartition('/')[2]}: {error.code} {error.reason}")
+            answers.put(f"{url.rpartition('/')[2]}: {error.code} {error.reason}")
         except (OSError, ValueError) as error:
-            answer.put(_one_line(getattr(error, "reason", error)))
+            answers.put(_one_line(getattr(error, "reason", error)))
         else:
-            answer.put(None)
+            answers.put(None)
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=request_head, daemon=True).start()
     try:
-        problem = answer.get(timeout=CONNECT_TIMEOUT_S + 1)
+        problem = answers.get(timeout=CONNECT_TIMEOUT_S + 1)
     except queue.Empty:
         problem = f"no answer within {CONNECT_TIMEOUT_S:.0f} s"
     if problem is not None:
