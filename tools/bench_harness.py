@@ -1,90 +1,121 @@
-"""Measure the harness itself, and how well benchmarks repeat; writes docs/bench-harness.md.
+"""Measure the overhead and the repeatability of the benchmark, and write docs/bench-harness.md.
 
-Wants a quiet machine and an export in exports/.
+    python tools/bench_harness.py
+
+Needs an export in exports/ and a quiet machine.
 """
-# ruff: noqa: INP001, T201 (a program)
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_benchmarks.report.table import title
 from fmx_benchmarks.statistics.analysis import Analysis
+from fmx_benchmarks.statistics.naming import model_title
 from fmx_runtime.bench.latency import time_calls
 from fmx_runtime.bench.machine import describe
 from fmx_runtime.bench.result import Result
-from fmx_runtime.support.atomic import write
+from fmx_runtime.support.atomic import make_folder, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_DOCUMENT = Path("docs/bench-harness.md")
-_RUNS, _ROUNDS, _CALLS = 5, 30, 2000
+DOCUMENT = Path("docs/bench-harness.md")
 _MODEL_US = 25.0
+"""Duration of the simulated model in microseconds."""
+_WARMUP = 50
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Medians in microseconds.
+
+    Attributes:
+        empty: a call that does nothing, timed by `time_calls`.
+        model: a call of the simulated model, timed by `time_calls`.
+        total: the duration of many calls of the simulated model, divided by their number.
+    """
+
+    empty: float
+    model: float
+    total: float
 
 
 def main() -> None:
-    """Measure, and write the document."""
-    folder = max(Path("exports").glob("*/manifest.json"), key=lambda file: file.stat().st_mtime)
-    files = sorted(path for path in folder.parent.iterdir() if path.suffix in {".tflite", ".onnx"})
-    overhead = _overhead()
-    runs = [_run(files) for _ in range(_RUNS)]
-    write(_DOCUMENT, _document(overhead, runs))
-    print(f"wrote {_DOCUMENT}")
+    """Run the tool."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Options that are not listed here are passed to 'fmx bench', such as --repeats.",
+    )
+    parser.add_argument("--runs", type=int, default=5, help="runs of 'fmx bench'")
+    parser.add_argument("--calls", type=int, default=2000, help="calls timed for the overhead")
+    options, bench_options = parser.parse_known_args()
+    manifests = Path("exports").glob("*/manifest.json")
+    folder = max(manifests, key=lambda file: file.stat().st_mtime).parent
+    files = sorted(path for path in folder.iterdir() if path.suffix in {".tflite", ".onnx"})
+    overhead = measure_overhead(options.calls)
+    results = [_bench([*files, *bench_options]) for _ in range(options.runs)]
+    make_folder(DOCUMENT.parent)
+    write(DOCUMENT, document(overhead, results, options.calls))
+    print(f"wrote {DOCUMENT}")
 
 
-def _busy(_: object) -> None:
-    """A model that takes 25 microseconds: it looks at the clock until they are over."""
+def measure_overhead(calls: int, repeats: int = 30) -> Overhead:
+    """Measure what `time_calls` adds to the duration of a call.
+
+    Args:
+        calls: number of calls in each repeat.
+        repeats: the medians are over this many repeats.
+    """
+    image = np.zeros((1, 28, 28, 1), np.uint8)
+
+    def timed(model: Callable[[object], None]) -> float:
+        return statistics.median(time_calls(model, image, iterations=calls, warmup=_WARMUP))
+
+    def total() -> float:
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            _simulated_model(image)
+        return (time.perf_counter_ns() - start) / calls / 1000
+
+    rows = [(timed(_do_nothing), timed(_simulated_model), total()) for _ in range(repeats)]
+    return Overhead(*(statistics.median(column) for column in zip(*rows, strict=True)))
+
+
+def _do_nothing(_: object) -> None:
+    pass
+
+
+def _simulated_model(_: object) -> None:
+    """Read the clock until `_MODEL_US` are over."""
     end = time.perf_counter_ns() + _MODEL_US * 1000
     while time.perf_counter_ns() < end:
         pass
 
 
-def _overhead() -> tuple[float, float, float]:
-    """Microseconds: a call of nothing, a 25-microsecond model timed, the same timed as a whole.
-
-    The last one is the time of many calls over their number, with two looks at the clock in all.
-    """
-    one = np.zeros((1, 28, 28, 1), np.uint8)
-
-    def nothing(_: object) -> None:
-        pass
-
-    def timed(model: Callable[[object], None]) -> float:
-        return statistics.median(time_calls(model, one, calls=_CALLS, warmup=50))
-
-    def whole() -> float:
-        start = time.perf_counter_ns()
-        for _ in range(_CALLS):
-            _busy(one)
-        return (time.perf_counter_ns() - start) / _CALLS / 1000
-
-    rounds = [(timed(nothing), timed(_busy), whole()) for _ in range(_ROUNDS)]
-    columns = [statistics.median(column) for column in zip(*rounds, strict=True)]
-    return columns[0], columns[1], columns[2]
-
-
-def _run(files: Sequence[Path]) -> Result:
-    """One benchmark of the files, as a user starts it."""
+def _bench(arguments: Sequence[Path | str]) -> Result:
+    """Run ``fmx bench`` once, as a user would, and return its result."""
     with tempfile.TemporaryDirectory() as name:
-        command = [Path(sys.executable).with_name("fmx"), "bench", *files, "-o", name]
+        command = [Path(sys.executable).with_name("fmx"), "bench", *arguments, "-o", name]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return Result.from_json(Path(name, "result.json").read_text("utf-8"))
 
 
-def _document(overhead: tuple[float, float, float], results: Sequence[Result]) -> str:
+def document(overhead: Overhead, results: Sequence[Result], calls: int) -> str:
+    """Return the page."""
     machine = describe()
-    every = [Analysis(result, result.runs[0]) for result in results]
-    names = [title(variant, every[0].run) for variant in every[0].variants]
-    medians = [[one.latency_us(variant, 50) for variant in one.variants] for one in every]
+    analyses = [Analysis(result, result.runs[0]) for result in results]
+    names = [model_title(variant, analyses[0].run) for variant in analyses[0].variants]
+    medians = [[one.latency_us(variant, 50) for variant in one.variants] for one in analyses]
     rows, worst = [], 0.0
     for index, name in enumerate(names):
         for other in range(index):
@@ -93,37 +124,45 @@ def _document(overhead: tuple[float, float, float], results: Sequence[Result]) -
             worst = max(worst, spread)
             cells = " | ".join(f"{ratio:.3f}" for ratio in ratios)
             rows.append(f"| {names[other]} / {name} | {cells} | {spread:.1f} % |")
-    empty, busy, whole = overhead
-    return "\n".join(
-        [
-            "# What the harness costs, and how well it repeats",
-            "",
-            f"`make bench-harness` wrote this page, on {machine.processor}, {machine.cores} cores,",
-            f"load {machine.load:.1f} at the end.",
-            "",
-            "## Cost of a sample",
-            "",
-            "| | µs |",
-            "| --- | ---: |",
-            f"| a call that does nothing, timed by `time_calls` | {empty:.3f} |",
-            f"| a call that lasts {_MODEL_US:.0f} µs, timed by `time_calls` | {busy:.3f} |",
-            f"| the same, {_CALLS:,} of them timed as a whole | {whole:.3f} |",
-            "",
-            f"A sample holds {empty:.2f} µs that are not the model's, a call among them;",
-            "wanted was less than 1 µs.",
-            "",
-            "## Five runs of `fmx bench`",
-            "",
-            "Ratios of the median times of a single image, one after the other:",
-            "",
-            f"| | {' | '.join(f'run {n + 1}' for n in range(len(results)))} | largest / smallest |",
-            f"| --- | {' | '.join('---:' for _ in results)} | ---: |",
-            *rows,
-            "",
-            f"The ratio that moved most moved by {worst:.1f} %; wanted was less than 5 %.",
-            "",
-        ]
+    return TEMPLATE.format(
+        processor=machine.processor,
+        cores=machine.cores,
+        load=machine.load,
+        overhead=overhead,
+        model_us=_MODEL_US,
+        calls=calls,
+        runs=len(results),
+        run_names=" | ".join(f"run {number + 1}" for number in range(len(results))),
+        rulers=" | ".join("---:" for _ in results),
+        rows="\n".join(rows),
+        worst=worst,
     )
+
+
+TEMPLATE = """# Overhead and repeatability of the benchmark
+
+Written by `make bench-harness`, on {processor}, {cores} cores, load {load:.1f} at the end.
+
+## Overhead of timing
+
+| | µs |
+| --- | ---: |
+| a call that does nothing, timed by `time_calls` | {overhead.empty:.3f} |
+| a call that takes {model_us:.0f} µs, timed by `time_calls` | {overhead.model:.3f} |
+| the same call, {calls:,} of them timed together | {overhead.total:.3f} |
+
+A latency includes {overhead.empty:.2f} µs that are not the model's. The target was less than 1 µs.
+
+## Repeatability of `fmx bench`
+
+Ratios of the latencies p50 of two files, in {runs} runs one after the other:
+
+| | {run_names} | largest / smallest |
+| --- | {rulers} | ---: |
+{rows}
+
+The largest change of a ratio is {worst:.1f} %. The target was less than 5 %.
+"""
 
 
 if __name__ == "__main__":

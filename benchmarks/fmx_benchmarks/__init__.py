@@ -1,1 +1,3 @@
-"""Model files + labeled images -> measurements -> reports."""
+"""Benchmark models: measurements, statistics and reports."""
+
+__all__: list[str] = []

@@ -13,8 +13,8 @@ import sys
 
 import typer
 
-from fmx_cli.bench_command import bench
-from fmx_cli.compare_command import compare
+from fmx_cli.bench import bench
+from fmx_cli.compare import compare
 from fmx_cli.data import data
 from fmx_cli.demo import demo
 from fmx_cli.export import EPILOG, export

@@ -1,4 +1,4 @@
-"""One real run of the suite, small: four files and their Keras model on 300 test images."""
+"""One small, real benchmark: four files and their Keras model on 300 test images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def images(splits: Splits) -> Dataset:
 
 @pytest.fixture(scope="session")
 def labeled(images: Dataset) -> LabeledImages:
-    """The same, as benchmarks take them."""
+    """The same images, as benchmarks take them."""
     from fmx_runtime.labeled_images import LabeledImages
 
     return LabeledImages(images.name, images.images, images.labels, images.class_names)
@@ -55,19 +55,23 @@ def result(
     labeled: LabeledImages,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Result:
-    """What the suite measured."""
-    from fmx_benchmarks.measure import session
+    """The result of the benchmark."""
+    from fmx_benchmarks.benchmark import BenchOptions, run_benchmark
 
-    folder = tmp_path_factory.mktemp("bench")
-    plan = session.plan(files, labeled, keras_model=finished.model_path, rounds=4, calls=200)
-    measured, journal = session.measure(plan, folder, resume=False, progress=lambda _: None)
-    journal.close(finished=True)
+    measured, _ = run_benchmark(
+        files,
+        labeled,
+        tmp_path_factory.mktemp("bench"),
+        BenchOptions(repeats=4, iterations=200),
+        keras_model=finished.model_path,
+        progress=lambda _: None,
+    )
     return measured
 
 
 @pytest.fixture(scope="session")
 def analysis(result: Result) -> Analysis:
-    """Its statistics."""
+    """The statistics of the benchmark."""
     from fmx_benchmarks.statistics.analysis import Analysis
 
     return Analysis(result, result.runs[0])
@@ -79,7 +83,7 @@ class Server:
 
     Attributes:
         port: where it listens.
-        folder: its files; ``keys`` says what each key may do, ``tmp`` is where devices keep things.
+        folder: its files; ``tmp`` is the device's folder for temporary files.
         pid: of the server.
     """
 
@@ -89,18 +93,18 @@ class Server:
 
     @property
     def url(self) -> str:
-        """As ``fmx bench --device`` takes it."""
+        """The URL that ``fmx bench --device`` takes."""
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
 
     def ssh(self, key: str = "client") -> str:
-        """The command that connects with a key, for ``$FMX_SSH``."""
+        """Return the ssh command that connects with a key, for ``$FMX_SSH``."""
         return (
             f"ssh -F none -i {self.folder / key} -o IdentitiesOnly=yes -o BatchMode=yes "
             f"-o UserKnownHostsFile={self.folder / 'known'} -o StrictHostKeyChecking=yes"
         )
 
     def allow(self, key: str, command: str) -> None:
-        """Make a key with which every command is run by ``command``."""
+        """Create a key whose sessions run ``command``."""
         _make_key(self.folder / key)
         public = (self.folder / f"{key}.pub").read_text("utf-8")
         with (self.folder / "authorized").open("a", encoding="utf-8") as file:
@@ -115,7 +119,7 @@ def _make_key(path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that ends with the tests."""
+    """Start a server; it is stopped after the tests."""
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None or shutil.which("ssh") is None:
         pytest.skip("no sshd: apt-get install openssh-server openssh-client")

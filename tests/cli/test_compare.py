@@ -128,8 +128,8 @@ def test_invalid_limit(
 
 
 def test_document(fmx_in_process: Callable[..., Completed], worse: Path) -> None:
-    """docs/ci-gate.md lists each metric, and each limit in it is valid."""
-    text = (ROOT / "docs" / "ci-gate.md").read_text("utf-8")
+    """docs/regression-limits.md lists each metric, and each limit in it is valid."""
+    text = (ROOT / "docs" / "regression-limits.md").read_text("utf-8")
     rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(\w+)`", rows)) == set(METRICS)
     limits = re.findall(r"--fail-if '([^']+)'", text)

@@ -1,1 +1,1 @@
-"""Take measurements: on this machine, on devices, with reference tools."""
+"""Measure models: on this machine, on devices over SSH, and with reference tools."""

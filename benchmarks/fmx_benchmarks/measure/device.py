@@ -1,60 +1,35 @@
-"""Measure on another computer: the system's OpenSSH, the runtime's wheel, and nothing left behind.
-
-On the device everything lies in one private folder. A shell there owns it, whose standard input is
-the connection: when that ends, however it does, the shell ends what runs and removes the folder.
-"""
+"""Measure on another computer: install the runtime there, run its benchmark, fetch the result."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
-import os
-import re
 import shlex
-import subprocess
 import tarfile
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from fmx_benchmarks.measure import runtime_wheel
+from fmx_benchmarks.measure.ssh import DeviceError, with_retry
 from fmx_runtime.bench.result import Result
-from fmx_runtime.errors import DataError, FmxError
+from fmx_runtime.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Device", "DeviceError", "measure"]
+    from fmx_benchmarks.measure.ssh import Connection, Device
 
-_URL = re.compile(
-    r"ssh://(?:(?P<user>[\w.][\w.-]*)@)?(?P<host>[\w.\[:\]][\w.:\[\]-]*?)(?::(?P<port>\d+))?/?"
-)
-_SPARE_BYTES = 400_000_000
+__all__ = ["measure_on_device"]
+
+_MIN_FREE_BYTES = 400_000_000
 """What NumPy, Pillow, an interpreter and their wheels take while they are installed."""
+_MACHINES = {"x86_64", "aarch64", "armv7l", "armv8l"}
+"""The processors that interpreters have wheels for."""
+_PYTHONS = ((3, 10), (3, 13))
+"""The oldest and the newest Python that the runtime supports."""
 
-_OPTIONS = (
-    *("-o", "ConnectTimeout=10"),
-    *("-o", "ServerAliveInterval=5"),
-    *("-o", "ServerAliveCountMax=3"),
-    *("-o", "ControlMaster=auto"),
-)
-# ends what was started in its session, and removes the folder
-_HOLDER = """
-folder=$(mktemp -d "${TMPDIR:-/tmp}/fmx-bench.XXXXXXXX") || exit 1
-clean() {
-    for file in "$folder"/*.pid; do
-        [ -f "$file" ] && kill -KILL -- "-$(cat "$file")" 2>/dev/null
-    done
-    rm -rf "$folder" || { sleep 1; rm -rf "$folder"; }
-}
-trap clean EXIT
-trap 'exit 1' HUP INT TERM PIPE
-echo "$folder"
-while read -r _; do :; done
-"""
-_PROBE = """
+_CHECK_SCRIPT = """
 command -v python3 >/dev/null || { echo no-python; exit 0; }
 python3 - "$1" <<'END'
 import os, platform, shutil, sys
@@ -69,262 +44,125 @@ print("machine", os.popen("uname -m").read().strip() or machine, 64 if sys.maxsi
 print("free", shutil.disk_usage(sys.argv[1]).free)
 END
 """
-_WHEELS = {"x86_64", "aarch64", "armv7l", "armv8l"}
-_PYTHONS = ((3, 10), (3, 13))
-_LOST = 255
-"""What ssh itself exits with."""
 
 
-class DeviceError(FmxError):
-    """A device cannot be reached, or cannot measure; one line that names it."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where to measure."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Device:
-        """Read ``ssh://user@host:port``; user and port may be left out.
-
-        Raises:
-            DataError: it is something else.
-        """
-        found = _URL.fullmatch(text)
-        if not found:
-            raise DataError(f"'{text}' is no device: write ssh://user@host or ssh://user@host:port")
-        port = int(found["port"]) if found["port"] else None
-        return cls(found["host"], found["user"], port)
-
-    @property
-    def place(self) -> str:
-        """What reports call it: host and port, without the user."""
-        return self.host if self.port is None else f"{self.host}:{self.port}"
-
-    def __str__(self) -> str:
-        """As `parse` reads it."""
-        user = f"{self.user}@" if self.user else ""
-        return f"ssh://{user}{self.place}"
-
-
-def measure(
+def measure_on_device(
     device: Device,
     files: Sequence[Path],
     images: Path,
     *,
-    rounds: int,
-    calls: int,
+    repeats: int,
+    iterations: int,
     progress: Callable[[str], None],
 ) -> Result:
-    """Install the runtime on a device, have it measure, bring the result back, and clean up.
+    """Install the runtime on a device, measure there, fetch the result, and clean up.
+
+    If the connection is lost, all of it is tried once more.
 
     Args:
         device: where.
         files: model files.
-        images: an ``.npz`` file, see `fmx_runtime.labeled_images`.
-        rounds: see `fmx_runtime.bench.result.Settings`.
-        calls: likewise.
+        images: an ``.npz`` file, see `fmx_runtime.labeled_images.read`.
+        repeats: see `fmx_runtime.bench.result.Settings`.
+        iterations: see `fmx_runtime.bench.result.Settings`.
         progress: called with a line for each step.
 
     Returns:
-        What the device wrote, its run's ``place`` being the device's.
+        The device's result; the run's ``device`` is the device's name.
 
     Raises:
-        DeviceError: it cannot be reached, lacks something, or fails.
+        DeviceError: The device cannot be reached, lacks something, or fails.
     """
-    with tempfile.TemporaryDirectory(prefix="fmx-") as name, _connected(device, Path(name)) as link:
-        progress(f"{device}: looking around")
-        link.probe()
-        progress(f"{device}: copying")
-        link.copy([runtime_wheel.build(Path(name)), images, *files])
+
+    def measure(connection: Connection) -> str:
+        progress(f"{device}: checking the device")
+        _check(connection)
+        progress(f"{device}: copying files")
+        with tempfile.TemporaryDirectory(prefix="fmx-") as folder:
+            _copy(connection, [runtime_wheel.build(Path(folder)), images, *files])
         progress(f"{device}: installing fmx-runtime")
-        link.install(with_onnx=any(path.suffix == ".onnx" for path in files))
+        _install(connection, with_onnx=any(path.suffix == ".onnx" for path in files))
         command = [
             *("venv/bin/fmx-run", "bench", *(f"./{path.name}" for path in files)),
-            *("--images", images.name, "--repeats", str(rounds), "--iterations", str(calls)),
+            *("--images", images.name),
+            *("--repeats", str(repeats), "--iterations", str(iterations)),
         ]
-        link.work(command, progress)
-        text = link.ask("cat result.json", "the result cannot be read")
+        _benchmark(connection, command, progress)
+        return connection.run("cat result.json", "the result cannot be read")
+
+    text = with_retry(device, measure, progress)
     try:
         result = Result.from_json(text)
     except DataError as error:
         raise DeviceError(f"{device}: {error}") from error
-    run = dataclasses.replace(result.runs[0], place=device.place)
+    run = dataclasses.replace(result.runs[0], device=device.name)
     return dataclasses.replace(result, runs=(run,))
 
 
-@dataclass(frozen=True)
-class _Link:
-    """An open connection, and the folder on the device that it owns."""
+def _check(connection: Connection) -> None:
+    """Check that the device can run the runtime, before anything is copied.
 
-    device: Device
-    ssh: tuple[str, ...]
-    folder: str
-
-    def probe(self) -> None:
-        """Make sure that the device can do what is wanted of it.
-
-        Raises:
-            DeviceError: it cannot.
-        """
-        said = self.ask(f"sh -s {shlex.quote(self.folder)}", "cannot look around", _PROBE)
-        facts = {words[0]: words[1:] for words in map(str.split, said.splitlines()) if words}
-        if "python" not in facts:
-            self.fail("it has no python3: 'sudo apt install python3 python3-venv' there")
-        version = (int(facts["python"][0]), int(facts["python"][1]))
-        if not _PYTHONS[0] <= version <= _PYTHONS[1]:
-            self.fail(f"it has Python {version[0]}.{version[1]}, fmx-runtime runs on 3.10 to 3.13")
-        if "venv" not in facts:
-            self.fail("its Python lacks the module venv: 'sudo apt install python3-venv' there")
-        machine, bits = facts["machine"]
-        if machine not in _WHEELS:
-            self.fail(f"no interpreter is made for its processor, {machine} ({bits} bit)")
-        free = int(facts["free"][0])
-        if free < _SPARE_BYTES:
-            self.fail(
-                f"its disk is full: {free / 1e6:,.0f} MB are free in '{self.folder}', "
-                f"{_SPARE_BYTES / 1e6:,.0f} are needed; make room, or set TMPDIR there"
-            )
-
-    def copy(self, files: Sequence[Path]) -> None:
-        """Put files into the folder.
-
-        Raises:
-            DeviceError: they cannot be written.
-        """
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as archive:
-            for path in files:
-                archive.add(path, arcname=path.name)
-        self._run("tar -xf -", "cannot copy", packed.getvalue())
-
-    def install(self, *, with_onnx: bool) -> None:
-        """Make an environment with the runtime in it.
-
-        Raises:
-            DeviceError: pip fails.
-        """
-        self.ask("python3 -m venv venv", "cannot make an environment")
-        pip = "venv/bin/pip install -q --disable-pip-version-check"
-        wheel = "$(ls fmx_runtime-*.whl)"
-        if with_onnx:
-            # where there is no onnxruntime, TFLite files are measured all the same
-            both = f'{pip} "./{wheel}[onnx]" 2>/dev/null || {pip} "./{wheel}"'
-            self.ask(both, "cannot install fmx-runtime")
-        else:
-            self.ask(f'{pip} "./{wheel}"', "cannot install fmx-runtime")
-
-    def work(self, command: Sequence[str], progress: Callable[[str], None]) -> None:
-        """Run the benchmark, its lines passed on.
-
-        Raises:
-            DeviceError: it ends without a result.
-        """
-        script = f"{' '.join(map(shlex.quote, command))} 2>&1"
-        last = "it said nothing"
-        with subprocess.Popen(
-            [*self.ssh, self._within(script)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout is not None  # noqa: S101 (for mypy: it is a pipe)
-            for line in process.stdout:
-                last = line.strip().removeprefix("fmx-run: ") or last
-                progress(f"{self.device}: {last}")
-        if process.returncode == _LOST:
-            self.fail("the connection was lost while it measured; its folder is removed there")
-        if process.returncode not in {0, 1}:  # with 1 some models failed, which is in the result
-            self.fail(f"cannot measure: {last}")
-
-    def ask(self, script: str, problem: str, given: str = "") -> str:
-        """What a script prints that runs in the folder.
-
-        Raises:
-            DeviceError: it fails, or the connection does.
-        """
-        return self._run(script, problem, given.encode()).decode("utf-8", "replace")
-
-    def _run(self, script: str, problem: str, given: bytes) -> bytes:
-        done = subprocess.run(
-            [*self.ssh, self._within(script)], input=given, capture_output=True, check=False
+    Raises:
+        DeviceError: It lacks something.
+    """
+    script = f"sh -s {shlex.quote(connection.folder)}"
+    output = connection.run(script, "cannot check the device", _CHECK_SCRIPT.encode())
+    facts = {words[0]: words[1:] for words in map(str.split, output.splitlines()) if words}
+    if "python" not in facts:
+        connection.fail("it has no python3: 'sudo apt install python3 python3-venv' there")
+    version = (int(facts["python"][0]), int(facts["python"][1]))
+    if not _PYTHONS[0] <= version <= _PYTHONS[1]:
+        connection.fail(
+            f"it has Python {version[0]}.{version[1]}, fmx-runtime runs on 3.10 to 3.13"
         )
-        if done.returncode:
-            said = done.stderr.decode("utf-8", "replace")
-            if "No space left on device" in said or "Disk quota exceeded" in said:
-                self.fail("its disk is full; make room there, or set TMPDIR to where there is some")
-            if done.returncode == _LOST:
-                self.fail(f"the connection was lost: {_last(said)}")
-            self.fail(f"{problem}: {_last(said)}")
-        return done.stdout
-
-    def _within(self, script: str) -> str:
-        # a session of its own, so that the holder can end all that is started; and what libraries
-        # leave in the temporary folder is removed with ours
-        noted = shlex.quote(f'echo $$ > "$$.pid"; {script}')
-        folder = shlex.quote(self.folder)
-        return f"cd {folder} && export TMPDIR=$PWD && setsid sh -c {noted}; exit $?"
-
-    def fail(self, reason: str) -> NoReturn:
-        """Raise the error that names the device."""
-        raise DeviceError(f"{self.device}: {reason}")
+    if "venv" not in facts:
+        connection.fail("its Python lacks the module venv: 'sudo apt install python3-venv' there")
+    machine, bits = facts["machine"]
+    if machine not in _MACHINES:
+        connection.fail(f"there is no interpreter for its processor, {machine} ({bits} bit)")
+    free = int(facts["free"][0])
+    if free < _MIN_FREE_BYTES:
+        connection.fail(
+            f"its disk is full: {free / 1e6:,.0f} MB are free in '{connection.folder}', "
+            f"{_MIN_FREE_BYTES / 1e6:,.0f} are needed; make room, or set TMPDIR there"
+        )
 
 
-@contextlib.contextmanager
-def _connected(device: Device, here: Path) -> Iterator[_Link]:
-    """The connection, authenticated once; others go through it while it lasts."""
-    ssh = _ssh(device, here / "ssh")
-    with subprocess.Popen(
-        [*ssh, f"sh -c {shlex.quote(_HOLDER)}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as holder:
-        assert holder.stdout is not None  # noqa: S101 (for mypy: they are pipes)
-        assert holder.stderr is not None  # noqa: S101
-        try:
-            folder = holder.stdout.readline().strip()
-            if not folder.startswith("/"):
-                said = folder or _last(holder.stderr.read())
-                raise DeviceError(f"{device}: {_explained(said)}")
-            yield _Link(device, ssh, folder)
-        finally:
-            if holder.stdin is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    holder.stdin.close()  # the holder cleans up now
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                holder.wait(10)
-            holder.kill()
+def _copy(connection: Connection, files: Sequence[Path]) -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in files:
+            archive.add(path, arcname=path.name)
+    connection.run("tar -xf -", "cannot copy", packed.getvalue())
 
 
-def _ssh(device: Device, socket: Path) -> tuple[str, ...]:
-    command = shlex.split(os.environ.get("FMX_SSH") or "ssh")
-    port = () if device.port is None else ("-p", str(device.port))
-    user = () if device.user is None else ("-l", device.user)
-    return (*command, *_OPTIONS, "-o", f"ControlPath={socket}", *port, *user, device.host)
+def _install(connection: Connection, *, with_onnx: bool) -> None:
+    """Make a virtual environment with the runtime in it."""
+    connection.run("python3 -m venv venv", "cannot make a virtual environment")
+    pip = "venv/bin/pip install -q --disable-pip-version-check"
+    wheel = "$(ls fmx_runtime-*.whl)"
+    install = f'{pip} "./{wheel}"'
+    if with_onnx:
+        # where there is no onnxruntime, TFLite files are measured all the same
+        install = f'{pip} "./{wheel}[onnx]" 2>/dev/null || {install}'
+    connection.run(install, "cannot install fmx-runtime")
 
 
-def _explained(said: str) -> str:
-    """What ssh says, and what to do about it."""
-    remedies = {
-        "Permission denied": "install your key there with ssh-copy-id",
-        "Host key verification failed": "connect once with ssh, and check its key",
-        "Connection refused": "is its ssh server running, and the port right?",
-        "Could not resolve": "is the name right?",
-        "No space left": "make room there",
-    }
-    remedy = next((words for key, words in remedies.items() if key in said), "try ssh by hand")
-    return f"cannot connect ({said.strip()}): {remedy}"
+def _benchmark(
+    connection: Connection, command: Sequence[str], progress: Callable[[str], None]
+) -> None:
+    """Run the benchmark and pass on its progress.
 
+    Raises:
+        DeviceError: It ends without a result.
+    """
+    last = "it printed nothing"
 
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason is given"
+    def report(line: str) -> None:
+        nonlocal last
+        last = line.removeprefix("fmx-run: ") or last
+        progress(f"{connection.device}: {last}")
+
+    code = connection.follow(" ".join(map(shlex.quote, command)), report)
+    if code not in {0, 1}:  # with 1 some models failed, which the result says
+        connection.fail(f"cannot measure: {last}")

@@ -1,8 +1,8 @@
-"""The measuring process of a Keras model, see `fmx_runtime.bench.worker`.
+"""The worker process that measures a Keras model, see `fmx_runtime.bench.worker`.
 
 ::
 
-    python -m fmx_benchmarks.measure.keras_worker MODEL.keras IMAGES.npy TASK
+    python -m fmx_benchmarks.measure.keras_worker MODEL.keras IMAGES.npy TASK METADATA
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["KerasPredictor"]
 
 
 class KerasPredictor:
-    """A Keras model, as its users run it at its best.
+    """A Keras model, called in the fastest way that Keras offers.
 
-    One image: a call of the model, compiled with ``tf.function``. Many: ``predict_on_batch``,
-    as ``predict`` takes milliseconds to begin. The pixels go through the preprocessing of the
-    model files.
+    A single image is predicted by the model compiled with ``tf.function``, because ``predict``
+    takes milliseconds to start; several images by ``predict_on_batch``. The pixels go through the
+    same preprocessing as for the model files.
     """
 
     def __init__(self, path: str, metadata: ModelMetadata, threads: int) -> None:
@@ -38,7 +38,7 @@ class KerasPredictor:
         Args:
             path: a ``.keras`` file.
             metadata: of a float file that was exported from it.
-            threads: for one call.
+            threads: threads for one operation.
 
         Raises:
             BackendError: TensorFlow is not installed.
@@ -66,17 +66,17 @@ class KerasPredictor:
         self._metadata = metadata
         self.runtime = f"TensorFlow {tf.__version__}, Keras {keras.__version__}"
 
-    def answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Predictor.answer`."""
-        return self._finish(self._call(to_tensor(pixels, self._metadata.input)).numpy())
+    def predict_one(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Predict one image, see `Predictor.predict_one`."""
+        return self._to_scores(self._call(to_tensor(pixels, self._metadata.input)).numpy())
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """See `Predictor.predict`."""
+        """Predict n images, see `Predictor.predict`."""
         tensors = to_tensor(pixels, self._metadata.input)
-        return self._finish(self._model.predict_on_batch(tensors))
+        return self._to_scores(self._model.predict_on_batch(tensors))
 
-    def _finish(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        return softmax(rows) if self._metadata.output == "logits" else rows
+    def _to_scores(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        return softmax(outputs) if self._metadata.output == "logits" else outputs
 
 
 if __name__ == "__main__":

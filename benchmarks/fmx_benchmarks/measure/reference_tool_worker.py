@@ -1,10 +1,11 @@
-"""One figure of one tool, in microseconds: the processes that `fmx_benchmarks.measure.reference_tools` starts.
+"""The worker process of a reference tool: prints one figure in microseconds.
 
 ::
 
-    python -m fmx_benchmarks.measure.reference_tool_worker TOOL CORE MODEL IMAGES.npy
+    python -m fmx_benchmarks.measure.reference_tool_worker MEASUREMENT CORE MODEL IMAGES.npy
 
-prints the figure. CORE is a number, or ``-``.
+MEASUREMENT is a key of `MEASUREMENTS`, CORE the number of a processor core or ``-``. The processes
+are started by `fmx_benchmarks.measure.reference_tools`.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["TOOLS"]
+__all__ = ["MEASUREMENTS"]
 
-_CALLS, _WARMUP = 2000, 100
-_MIB = 1 << 20
+_ITERATIONS = 2000
+_WARMUP = 100
+_BYTES_PER_MIB = 1 << 20
 
 
-def network(model: Path, _: Path) -> float:
-    """Ours: the mean time of the network alone, no input written and no output read."""
+def fmx_network(model: Path, _: Path) -> float:
+    """Measure with fmx: the mean time of the network alone, without writing input or output."""
     from fmx_runtime.backends.selection import open_backend
 
     content = read_model(model)
@@ -50,13 +52,17 @@ def network(model: Path, _: Path) -> float:
     backend: Any = open_backend(content[: metadata.model_bytes], backend=None, threads=1)
     pixels = np.random.default_rng(0).integers(0, 256, (1, *metadata.input.shape), np.uint8)
     backend.run(to_tensor(pixels, metadata.input))
-    # the array that is handed over is not looked at
-    times = time_calls(lambda _: backend.invoke(), pixels, calls=_CALLS, warmup=_WARMUP)
+    times = time_calls(
+        lambda _: backend.invoke(),  # on the input above
+        pixels,
+        iterations=_ITERATIONS,
+        warmup=_WARMUP,
+    )
     return statistics.fmean(times)
 
 
-def compiled(model: Path, _: Path) -> float:
-    """Ours: the mean time of the call that LiteRT's own tool times, in our loop."""
+def fmx_compiled_model(model: Path, _: Path) -> float:
+    """Measure with fmx: the mean time of the call that LiteRT's own tool times."""
     api = importlib.import_module("ai_edge_litert.compiled_model")
     opened = api.CompiledModel.from_file(str(model))
     signature = next(iter(opened.get_signature_list()))
@@ -67,46 +73,48 @@ def compiled(model: Path, _: Path) -> float:
     buffers = [
         {name: create(signature, name) for name in details(signature)} for details, create in pairs
     ]
-    nothing = np.zeros((1, 1, 1, 1), np.uint8)
+    unused = np.zeros((1, 1, 1, 1), np.uint8)
     times = time_calls(
-        lambda _: opened.run_by_name(signature, *buffers), nothing, calls=_CALLS, warmup=_WARMUP
+        lambda _: opened.run_by_name(signature, *buffers),
+        unused,
+        iterations=_ITERATIONS,
+        warmup=_WARMUP,
     )
     return statistics.fmean(times)
 
 
-def answer(model: Path, images: Path) -> float:
-    """Ours: the median time from the pixels of an image to its probabilities."""
+def fmx_prediction(model: Path, images: Path) -> float:
+    """Measure with fmx: the median latency from an image's pixels to its scores."""
     predict, loaded = Classifier(model).predict, np.load(images)
-    return statistics.median(time_calls(predict, loaded, calls=_CALLS, warmup=_WARMUP))
+    return statistics.median(time_calls(predict, loaded, iterations=_ITERATIONS, warmup=_WARMUP))
 
 
 def litert_benchmark(model: Path, _: Path) -> float:
-    """LiteRT's own tool: the mean time of the network alone.
+    """Measure with LiteRT's own tool: the mean time of the network alone.
 
-    Its times are rounded to 10 microseconds, but not its throughput, which is the input tensor's
-    size over the mean time.
+    The tool rounds its times to 10 microseconds, but not its throughput, which is the input
+    tensor's size divided by the mean time.
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "result.json")
-        counts = ["--num_runs", str(_CALLS), "--warmup_runs", str(_WARMUP), "--num_threads", "1"]
         sys.argv = [
             "litert-benchmark",
-            "--model",
-            str(model),
-            *counts,
-            "--result_json",
-            str(report),
+            *("--model", str(model)),
+            *("--num_runs", str(_ITERATIONS)),
+            *("--warmup_runs", str(_WARMUP)),
+            *("--num_threads", "1"),
+            *("--result_json", str(report)),
         ]
         with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
             runpy.run_module("ai_edge_litert.tools.benchmark_litert_model", run_name="__main__")
-        found = json.loads(report.read_text("utf-8"))
+        reported = json.loads(report.read_text("utf-8"))
     spec = read_checked_metadata(read_model(model)).input
     size = np.dtype(spec.dtype).itemsize * int(np.prod(spec.shape))
-    return float(size / _MIB / found["throughput_mb_s"] * 1e6)
+    return float(size / _BYTES_PER_MIB / reported["throughput_mb_s"] * 1e6)
 
 
-def onnxruntime_loop(model: Path, images: Path) -> float:
-    """The median time of ``session.run``, as its users write it."""
+def onnxruntime_session(model: Path, images: Path) -> float:
+    """Measure with onnxruntime alone: the median time of ``session.run``."""
     import onnxruntime
 
     spec = read_checked_metadata(read_model(model)).input
@@ -114,52 +122,52 @@ def onnxruntime_loop(model: Path, images: Path) -> float:
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    inputs = [to_tensor(one[np.newaxis], spec) for one in np.load(images)[:_WARMUP]]
-    for one in inputs:
-        session.run(None, {name: one})
+    inputs = [to_tensor(image[np.newaxis], spec) for image in np.load(images)[:_WARMUP]]
+    for tensor in inputs:
+        session.run(None, {name: tensor})
     times = []
-    for index in range(_CALLS):
-        one = inputs[index % len(inputs)]
+    for index in range(_ITERATIONS):
+        tensor = inputs[index % len(inputs)]
         start = time.perf_counter()
-        session.run(None, {name: one})
+        session.run(None, {name: tensor})
         times.append(time.perf_counter() - start)
     return statistics.median(times) * 1e6
 
 
 def loadgen(model: Path, images: Path) -> float:
-    """MLPerf's LoadGen: the median latency of its SingleStream scenario."""
+    """Measure with MLPerf LoadGen: the median latency of its SingleStream scenario."""
     return _single_stream(Classifier(model).predict, np.load(images))
 
 
-def loadgen_alone(_: Path, images: Path) -> float:
-    """The same of a model that does nothing: what LoadGen and its Python binding take."""
+def loadgen_overhead(_: Path, images: Path) -> float:
+    """Measure LoadGen and its Python binding alone, with a model that does nothing."""
     return _single_stream(lambda _: None, np.load(images))
 
 
 def _single_stream(predict: Callable[[NDArray[np.uint8]], Any], images: NDArray[np.uint8]) -> float:
     import mlperf_loadgen as lg
 
-    ones = [images[i : i + 1] for i in range(min(len(images), _WARMUP))]
-    for one in ones:
-        predict(one)
+    singles = [images[i : i + 1] for i in range(min(len(images), _WARMUP))]
+    for image in singles:
+        predict(image)
 
     def issue(queries: list[Any]) -> None:
         for query in queries:
-            predict(ones[query.index])
+            predict(singles[query.index])
             lg.QuerySamplesComplete([lg.QuerySampleResponse(query.id, 0, 0)])
 
     settings = lg.TestSettings()
     settings.scenario = lg.TestScenario.SingleStream
     settings.mode = lg.TestMode.PerformanceOnly
     settings.min_duration_ms = 0
-    settings.min_query_count = settings.max_query_count = _CALLS
+    settings.min_query_count = settings.max_query_count = _ITERATIONS
     with tempfile.TemporaryDirectory() as folder:
         log = lg.LogSettings()
         log.log_output.outdir = folder
         log.log_output.copy_summary_to_stdout = False
         log.enable_trace = False
         sut = lg.ConstructSUT(issue, lambda: None)
-        samples = lg.ConstructQSL(len(ones), len(ones), lambda _: None, lambda _: None)
+        samples = lg.ConstructQSL(len(singles), len(singles), lambda _: None, lambda _: None)
         lg.StartTestWithLogSettings(sut, samples, settings, log)
         lg.DestroyQSL(samples)
         lg.DestroySUT(sut)
@@ -169,21 +177,21 @@ def _single_stream(predict: Callable[[NDArray[np.uint8]], Any], images: NDArray[
     return int(found[1]) / 1000
 
 
-TOOLS: dict[str, Callable[[Path, Path], float]] = {
-    "network": network,
-    "compiled": compiled,
-    "answer": answer,
+MEASUREMENTS: dict[str, Callable[[Path, Path], float]] = {
+    "network": fmx_network,
+    "compiled-model": fmx_compiled_model,
+    "prediction": fmx_prediction,
     "litert-benchmark": litert_benchmark,
-    "onnxruntime": onnxruntime_loop,
+    "onnxruntime": onnxruntime_session,
     "loadgen": loadgen,
-    "loadgen-alone": loadgen_alone,
+    "loadgen-overhead": loadgen_overhead,
 }
 
 
 if __name__ == "__main__":
-    tool, core, *paths = sys.argv[1:]
+    measurement, core, *paths = sys.argv[1:]
     if core != "-":
         os.sched_setaffinity(0, {int(core)})
     with filter_native_stderr():
-        figure = TOOLS[tool](Path(paths[0]), Path(paths[1]))
+        figure = MEASUREMENTS[measurement](Path(paths[0]), Path(paths[1]))
     sys.stdout.write(f"{figure}\n")

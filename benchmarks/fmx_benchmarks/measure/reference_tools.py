@@ -1,4 +1,4 @@
-"""Others' tools beside ours: the same files, the same work, in the same rounds."""
+"""Measure with reference tools beside fmx: the same files and work, in the same repeats."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
 __all__ = ["REFERENCE_TOOLS", "ReferenceTool", "measure_reference_tools"]
 
-_MOST_ROUNDS = 7
+_MAX_REPEATS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceTool:
-    """Another tool, and what ours is that does the same work.
+    """A reference tool, and fmx's measurement of the same work.
 
     Attributes:
-        name: of the tool.
-        module: that has to be installed.
-        package: that it belongs to.
-        form: of the files that it runs; None for both.
-        theirs: one of `fmx_benchmarks.measure.reference_tool_worker`.
-        ours: likewise.
-        overhead: likewise, what is subtracted from theirs; None for nothing.
-        statistic: that both give.
-        what: is timed.
+        name: the tool's name.
+        module: the module that has to be installed.
+        package: the package that the module belongs to.
+        format: of the files that it runs; None for both.
+        tool: its measurement, a key of `reference_tool_worker.MEASUREMENTS`.
+        fmx: fmx's measurement, likewise.
+        overhead: the measurement that is subtracted from the tool's, likewise; None for nothing.
+        statistic: the statistic that both measurements give.
+        what: the work that is timed.
     """
 
     name: str
     module: str
     package: str
-    form: Literal["tflite", "onnx"] | None
-    theirs: str
-    ours: str
+    format: Literal["tflite", "onnx"] | None
+    tool: str
+    fmx: str
     overhead: str | None
     statistic: Literal["mean", "p50"]
     what: str
@@ -56,23 +56,23 @@ _LITERT = ReferenceTool(
     name="litert-benchmark",
     module="ai_edge_litert.tools.benchmark_litert_model",
     package="ai-edge-litert",
-    form="tflite",
-    theirs="litert-benchmark",
-    ours="compiled",
+    format="tflite",
+    tool="litert-benchmark",
+    fmx="compiled-model",
     overhead=None,
     statistic="mean",
     what="CompiledModel.run",
 )
 REFERENCE_TOOLS = (
     _LITERT,
-    dataclasses.replace(_LITERT, ours="network", what="the network alone"),
+    dataclasses.replace(_LITERT, fmx="network", what="the network alone"),
     ReferenceTool(
         name="onnxruntime alone",
         module="onnxruntime",
         package="onnxruntime",
-        form="onnx",
-        theirs="onnxruntime",
-        ours="answer",
+        format="onnx",
+        tool="onnxruntime",
+        fmx="prediction",
         overhead=None,
         statistic="p50",
         what="one image",
@@ -81,10 +81,10 @@ REFERENCE_TOOLS = (
         name="LoadGen",
         module="mlperf_loadgen",
         package="mlcommons-loadgen",
-        form=None,
-        theirs="loadgen",
-        ours="answer",
-        overhead="loadgen-alone",
+        format=None,
+        tool="loadgen",
+        fmx="prediction",
+        overhead="loadgen-overhead",
         statistic="p50",
         what="SingleStream, net",
     ),
@@ -95,62 +95,63 @@ def measure_reference_tools(
     files: Sequence[Path],
     images: Path,
     *,
-    rounds: int,
+    repeats: int,
     core: int | None,
     progress: Callable[[str], None],
 ) -> tuple[ReferenceToolTiming, ...]:
-    """Measure with each tool that is installed; one that fails is left out, and said to be.
+    """Measure with each installed tool; a tool that fails is left out and reported.
 
     Args:
         files: model files.
-        images: ``.npy`` of uint8 ``(n, height, width, channels)``.
-        rounds: in each of them, theirs and ours are measured once; seven at most.
-        core: the processor core to stay on.
+        images: an ``.npy`` file of uint8 ``(n, height, width, channels)``.
+        repeats: how often the tool and fmx are measured in turn; seven at most.
+        core: the processor core to stay on; None for all.
         progress: called with a line for each step.
 
     Returns:
-        A figure for each tool and file.
+        A timing for each tool and file.
     """
-    figures = []
-    for peer in REFERENCE_TOOLS:
-        if not _is_installed(peer.module):
-            progress(f"{peer.name} is left out: 'pip install {peer.package}'")
+    timings = []
+    for tool in REFERENCE_TOOLS:
+        if not _is_installed(tool.module):
+            progress(f"{tool.name} is left out: 'pip install {tool.package}'")
             continue
         for path in files:
-            if peer.form not in {None, detect_format(read_model(path))}:
+            if tool.format not in {None, detect_format(read_model(path))}:
                 continue
-            progress(f"{peer.name}: {path.name}")
+            progress(f"{tool.name}: {path.name}")
             try:
-                figures.append(_figure(peer, path, images, min(rounds, _MOST_ROUNDS), core))
+                timings.append(_time(tool, path, images, min(repeats, _MAX_REPEATS), core))
             except BackendError as error:
-                progress(f"{peer.name} is left out: {error}")
-    return tuple(figures)
+                progress(f"{tool.name} is left out: {error}")
+    return tuple(timings)
 
 
-def _figure(
-    peer: ReferenceTool, path: Path, images: Path, rounds: int, core: int | None
+def _time(
+    tool: ReferenceTool, path: Path, images: Path, repeats: int, core: int | None
 ) -> ReferenceToolTiming:
-    theirs, ours = [], []
-    for _ in range(rounds):
-        taken = _run(peer.theirs, path, images, core)
-        less = 0.0 if peer.overhead is None else _run(peer.overhead, path, images, core)
-        theirs.append(round(taken - less, 3))
-        ours.append(round(_run(peer.ours, path, images, core), 3))
+    tool_us, fmx_us = [], []
+    for _ in range(repeats):
+        gross = _run(tool.tool, path, images, core)
+        overhead = 0.0 if tool.overhead is None else _run(tool.overhead, path, images, core)
+        tool_us.append(round(gross - overhead, 3))
+        fmx_us.append(round(_run(tool.fmx, path, images, core), 3))
     return ReferenceToolTiming(
-        peer=peer.name,
-        version=packages.versions(peer.package).get(peer.package, ""),
+        tool=tool.name,
+        version=packages.versions(tool.package).get(tool.package, ""),
         variant=path.name,
-        statistic=peer.statistic,
-        what=peer.what,
-        theirs_us=tuple(theirs),
-        ours_us=tuple(ours),
+        statistic=tool.statistic,
+        what=tool.what,
+        tool_us=tuple(tool_us),
+        fmx_us=tuple(fmx_us),
     )
 
 
-def _run(tool: str, path: Path, images: Path, core: int | None) -> float:
+def _run(measurement: str, path: Path, images: Path, core: int | None) -> float:
+    """Return the microseconds that a worker process measures."""
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "fmx_benchmarks.measure.reference_tool_worker", tool),
+            *(sys.executable, "-m", "fmx_benchmarks.measure.reference_tool_worker", measurement),
             *("-" if core is None else str(core), str(path), str(images)),
         ],
         capture_output=True,
@@ -161,8 +162,9 @@ def _run(tool: str, path: Path, images: Path, core: int | None) -> float:
     try:
         return float(done.stdout)
     except ValueError as error:
-        said = done.stderr.strip().splitlines()
-        raise BackendError(f"{tool} failed: {said[-1] if said else 'no reason given'}") from error
+        lines = done.stderr.strip().splitlines()
+        reason = lines[-1] if lines else "no reason is given"
+        raise BackendError(f"{measurement} failed: {reason}") from error
 
 
 def _is_installed(module: str) -> bool:

@@ -1,4 +1,4 @@
-"""The wheel of the fmx-runtime that is installed here, for a device that shall run the same."""
+"""Build a wheel of the installed fmx-runtime, so that a device measures with the same code."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import fmx_runtime
 __all__ = ["build"]
 
 _DATE = (1980, 1, 1, 0, 0, 0)  # equal files give equal bytes
-_DESCRIPTION = ("METADATA", "WHEEL", "entry_points.txt")
+_METADATA_FILES = ("METADATA", "WHEEL", "entry_points.txt")
 
 
 def build(folder: Path) -> Path:
-    """Pack the package's files and its description; needs no network and no build tool.
+    """Pack the package's files and metadata; needs no network and no build tool.
 
     Args:
         folder: where the wheel is written.
@@ -25,16 +25,16 @@ def build(folder: Path) -> Path:
     Returns:
         The wheel.
     """
-    found = distribution("fmx-runtime")
-    stem = f"fmx_runtime-{found.version}"
-    home = Path(fmx_runtime.__path__[0])
+    installed = distribution("fmx-runtime")
+    stem = f"fmx_runtime-{installed.version}"
+    source = Path(fmx_runtime.__path__[0])
     contents = {
-        f"fmx_runtime/{path.relative_to(home).as_posix()}": path.read_bytes()
-        for path in sorted(home.rglob("*"))
+        f"fmx_runtime/{path.relative_to(source).as_posix()}": path.read_bytes()
+        for path in sorted(source.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    for name in _DESCRIPTION:
-        text = found.read_text(name)
+    for name in _METADATA_FILES:
+        text = installed.read_text(name)
         if text is not None:
             contents[f"{stem}.dist-info/{name}"] = text.encode()
     record = f"{stem}.dist-info/RECORD"

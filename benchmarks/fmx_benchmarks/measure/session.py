@@ -1,14 +1,12 @@
-"""What ``fmx bench`` measures: model files beside the Keras model that they were exported from."""
+"""Select what ``fmx bench`` measures: model files, beside their Keras model."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fmx_runtime.bench import session as runs
-from fmx_runtime.bench.journal import Journal
-from fmx_runtime.bench.session import Model
+from fmx_runtime.bench import models
+from fmx_runtime.bench.models import Model, Selection
 from fmx_runtime.errors import DataError
 from fmx_runtime.model_file.checksum import sha256
 
@@ -16,117 +14,59 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from fmx_runtime.bench.result import Failure, Result, Run, Settings
+    from fmx_runtime.bench.result import Run
     from fmx_runtime.labeled_images import LabeledImages
 
-__all__ = ["PART", "Plan", "measure", "plan", "with_macs"]
-
-PART = "result.json.part"
-"""The journal, beside the reports that it will become."""
+__all__ = ["model_files", "select_models", "with_macs"]
 
 _KERAS_WORKER = "fmx_benchmarks.measure.keras_worker"
-_KERAS_ROUNDS = 3
-"""Each costs the seconds that TensorFlow takes to load."""
+_KERAS_REPEATS = 3
+"""Few, because TensorFlow takes seconds to load in each of them."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be measured, and how.
-
-    Attributes:
-        models: the Keras model first, if it takes part, then the files as given.
-        labeled: the images.
-        class_names: in the order of their numbers.
-        settings: how.
-        failures: what cannot take part.
-    """
-
-    models: tuple[Model, ...]
-    labeled: LabeledImages
-    class_names: tuple[str, ...]
-    settings: Settings
-    failures: tuple[Failure, ...]
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The model files, without the Keras model."""
-        return tuple(model.path for model in self.models if model.format != "keras")
-
-
-def plan(
+def select_models(
     files: Sequence[Path],
     labeled: LabeledImages,
     *,
     keras_model: Path | None,
-    rounds: int = 20,
-    calls: int = 500,
-) -> Plan:
-    """Open everything once, so that what cannot be measured is known before anything is.
+    report: Callable[[str], None],
+) -> Selection:
+    """Open all models once, so that errors show before anything is measured.
 
     Args:
         files: model files.
         labeled: the images.
-        keras_model: the ``.keras`` file that they were exported from.
-        rounds: see `Settings`.
-        calls: likewise.
+        keras_model: the ``.keras`` file that the files were exported from; None to leave it out.
+        report: called with a line for each image that cannot be read.
+
+    Returns:
+        The models, the Keras model first, and the images in the order of their labels.
 
     Raises:
-        DataError: no files, or a number below one.
-        ModelFileError: not one of the files can be measured.
+        DataError: There are no files, or too many images cannot be read.
+        ModelFileError: No file can be measured on the images.
     """
     if not files:
         raise DataError("there is no model file to benchmark; export some with 'fmx export'")
-    settings = runs.settings(rounds=rounds, calls=calls)
-    models, failures, class_names = runs.choose(files, labeled)
-    if keras_model is not None:
-        models.insert(0, _keras(keras_model, models))
-    return Plan(tuple(models), labeled, class_names, settings, tuple(failures))
+    opened, failures = models.open_models(files)
+    selection = models.select_models(opened, labeled, failures, report=report)
+    if keras_model is None:
+        return selection
+    first = _open_keras_model(keras_model, selection.models)
+    return dataclasses.replace(selection, models=(first, *selection.models))
 
 
-def measure(
-    work: Plan, folder: Path, *, resume: bool, progress: Callable[[str], None]
-) -> tuple[Result, Journal]:
-    """Measure on this machine.
-
-    Args:
-        work: what, and how.
-        folder: where the journal is kept, see `PART`.
-        resume: whether the journal that is there is gone on with.
-        progress: called with a line for each step.
-
-    Returns:
-        What was measured; and the journal, open, for what is measured elsewhere.
-
-    Raises:
-        DataError: there is nothing to resume, or it was of something else.
-        OutputError: the journal cannot be written.
-        ModelFileError: not one model could be measured.
-    """
-    settings, labeled = work.settings, work.labeled
-    conditions = runs.conditions(work.models, labeled, settings)
-    journal = Journal(folder / PART, conditions, resume=resume)
-    try:
-        done = runs.run(
-            work.models,
-            labeled,
-            settings,
-            journal,
-            failures=work.failures,
-            progress=progress,
-        )
-    except BaseException:
-        journal.close(finished=False)
-        raise
-    return runs.result(labeled, done, work.class_names), journal
+def model_files(selection: Selection) -> tuple[Path, ...]:
+    """Return the paths of the model files, without the Keras model."""
+    return tuple(model.path for model in selection.models if model.format != "keras")
 
 
 def with_macs(run: Run, macs: Mapping[str, int | None]) -> Run:
-    """The run with its models' multiply-accumulates for one image.
+    """Return the run with its models' multiply-accumulates for one image.
 
     Args:
         run: of any machine.
-        macs: SHA-256 of a file -> its multiply-accumulates; a Keras model has those of a float
-            file.
+        macs: a file's SHA-256 -> its multiply-accumulates.
     """
     variants = tuple(
         dataclasses.replace(variant, macs=macs.get(variant.sha256)) for variant in run.variants
@@ -134,24 +74,26 @@ def with_macs(run: Run, macs: Mapping[str, int | None]) -> Run:
     return dataclasses.replace(run, variants=variants)
 
 
-def _keras(path: Path, files: Sequence[Model]) -> Model:
-    """The Keras model, whose input is known from the metadata of a file that was exported from it."""
+def _open_keras_model(path: Path, exported: Sequence[Model]) -> Model:
+    """Return the Keras model; its input is described by a file that was exported from it."""
     content = path.read_bytes()
     metadata = next(
-        (one.metadata for one in files if one.precision == "float32"), files[0].metadata
+        (one.metadata for one in exported if one.precision == "float32"), exported[0].metadata
     )
     keras_input = dataclasses.replace(metadata.input, dtype="float32")
-    # test vectors and the like are of no use there
-    slim = dataclasses.replace(metadata, input=keras_input, test_vectors=None, precision="float32")
+    # the worker needs neither the test vectors nor what else is about the exported file
+    keras_metadata = dataclasses.replace(
+        metadata, input=keras_input, test_vectors=None, precision="float32"
+    )
     return Model(
         path=path,
         name=path.name,
         format="keras",
         precision="float32",
-        metadata=slim,
+        metadata=keras_metadata,
         size_bytes=len(content),
         sha256=sha256(content),
         worker=_KERAS_WORKER,
-        arguments=(slim.to_json(),),
-        rounds=_KERAS_ROUNDS,
+        arguments=(keras_metadata.to_json(),),
+        repeats=_KERAS_REPEATS,
     )

@@ -1,1 +1,1 @@
-"""Measurements as tables, plots and pages."""
+"""Reports of a benchmark result: terminal table, Markdown, one HTML page, comparison table."""

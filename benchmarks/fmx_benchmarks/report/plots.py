@@ -1,4 +1,4 @@
-"""The plots of a report, as SVG that takes its colours from the page around it."""
+"""The plots of a report, as SVG in the text color of the page around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmx_benchmarks.report.table import title
+from fmx_benchmarks.statistics.naming import model_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["latency_svg", "pareto_front", "tradeoff_svg"]
 
-_INK = "#010203"  # stands for the page's text colour, see _svg
-_COLOURS = {
+_INK = "#010203"  # replaced by the text color of the page, see _to_svg
+_COLORS = {
     ("keras", "float32"): "#8a8a8e",
     ("tflite", "float32"): "#6fb1dc",
     ("tflite", "float16"): "#8fa8d8",
@@ -34,7 +34,12 @@ _COLOURS = {
     ("onnx", "int8"): "#d1495b",
 }
 _WIDTH = 7.6  # inches
-_LABEL_OFFSETS = (-13, 13, -41, 41)  # points, in turns, so that neighbours' labels do not meet
+_LABEL_OFFSETS = (
+    -13,
+    13,
+    -41,
+    41,
+)  # points; in turns, so that the labels of neighbors do not overlap
 _STYLE: Any = {  # typed by names that only matplotlib knows
     "svg.fonttype": "none",
     "svg.hashsalt": "fmx",  # equal figures give equal bytes
@@ -53,10 +58,9 @@ _STYLE: Any = {  # typed by names that only matplotlib knows
 
 
 def tradeoff_svg(analysis: Analysis) -> str:
-    """Accuracy against the median time of an image; a mark's area is the file's size.
+    """Plot accuracy against median latency; a mark's area shows the file's size.
 
-    The line joins the models of the Pareto front: no other is as accurate and as fast and as
-    small. The others are paler.
+    A line joins the models of the Pareto front; the other models are paler.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -74,14 +78,14 @@ def tradeoff_svg(analysis: Analysis) -> str:
         line = [points[one] for one in variants if one in front]
         axes.plot(*zip(*line, strict=True), color=_INK, alpha=0.35, linewidth=1, linestyle="--")
         for variant, offset in zip(variants, itertools.cycle(_LABEL_OFFSETS), strict=False):
-            point, pale = points[variant], 1.0 if variant in front else 0.4
+            point, alpha = points[variant], 1.0 if variant in front else 0.4
             low, high = (100 * bound for bound in analysis.accuracy(variant).interval)
-            colour = _colour(variant)
-            axes.plot([point[0]] * 2, [low, high], color=colour, alpha=0.35, linewidth=1.5)
+            color = _color(variant)
+            axes.plot([point[0]] * 2, [low, high], color=color, alpha=0.35, linewidth=1.5)
             area = 40 + 260 * variant.size_bytes / largest
-            axes.scatter(*point, s=area, color=colour, alpha=pale, zorder=3)
+            axes.scatter(*point, s=area, color=color, alpha=alpha, zorder=3)
             axes.annotate(
-                f"{title(variant, analysis.run)}\n{variant.size_bytes / 1e3:,.0f} KB",
+                f"{model_title(variant, analysis.run)}\n{variant.size_bytes / 1e3:,.0f} KB",
                 point,
                 xytext=(0, offset),
                 textcoords="offset points",
@@ -91,13 +95,17 @@ def tradeoff_svg(analysis: Analysis) -> str:
             )
         axes.margins(x=0.14, y=0.16)
         axes.set_ylabel("accuracy, %")
-        _time_axis(axes)
+        _format_latency_axis(axes, "p50 latency, µs")
         axes.grid(alpha=0.15, color=_INK)
-        return _svg(figure)
+        return _to_svg(figure)
 
 
 def pareto_front(analysis: Analysis) -> tuple[Variant, ...]:
-    """The models that no other beats: in accuracy, median time or size, and is no worse in any."""
+    """Return the models that no other model dominates.
+
+    A model dominates another if it is no worse in accuracy, median latency and size, and better in
+    at least one of them.
+    """
 
     def costs(variant: Variant) -> tuple[float, float, float]:
         return (
@@ -106,19 +114,19 @@ def pareto_front(analysis: Analysis) -> tuple[Variant, ...]:
             variant.size_bytes,
         )
 
-    every = {one: costs(one) for one in analysis.variants}
+    all_costs = {one: costs(one) for one in analysis.variants}
 
-    def is_beaten(mine: tuple[float, ...]) -> bool:
+    def is_dominated(own: tuple[float, ...]) -> bool:
         return any(
-            other != mine and all(theirs <= ours for theirs, ours in zip(other, mine, strict=True))
-            for other in every.values()
+            other != own and all(a <= b for a, b in zip(other, own, strict=True))
+            for other in all_costs.values()
         )
 
-    return tuple(one for one, mine in every.items() if not is_beaten(mine))
+    return tuple(one for one, own in all_costs.items() if not is_dominated(own))
 
 
 def latency_svg(analysis: Analysis) -> str:
-    """How the times of single images spread, with each model's p50, p90 and p99."""
+    """Plot the distribution of single-image latencies, with each model's p50, p90 and p99."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -130,47 +138,47 @@ def latency_svg(analysis: Analysis) -> str:
         slowest = max(analysis.latency_us(variant, 99.5) for variant in variants)
         edges = np.geomspace(fastest * 0.97, slowest * 1.03, 160)
         for row, variant in enumerate(variants):
-            _spread(
+            _draw_distribution(
                 axes, row, variant, edges, [analysis.latency_us(variant, p) for p in (50, 90, 99)]
             )
-        axes.set_yticks(range(len(variants)), [title(one, analysis.run) for one in variants])
+        axes.set_yticks(range(len(variants)), [model_title(one, analysis.run) for one in variants])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_ylim(len(variants) - 0.45, -0.85)
         axes.grid(axis="x", alpha=0.15, color=_INK)
-        _time_axis(axes)
-        return _svg(figure)
+        _format_latency_axis(axes, "latency, µs")
+        return _to_svg(figure)
 
 
-def _spread(
+def _draw_distribution(
     axes: Axes, row: int, variant: Variant, edges: np.ndarray, quantiles: Sequence[float]
 ) -> None:
-    counts, _ = np.histogram(np.concatenate([one.latencies_us for one in variant.rounds]), edges)
-    colour = _colour(variant)
-    heights = 0.75 * np.sqrt(counts / counts.max())  # the root lets rare slow calls be seen
+    counts, _ = np.histogram(np.concatenate([one.latencies_us for one in variant.repeats]), edges)
+    color = _color(variant)
+    heights = 0.75 * np.sqrt(counts / counts.max())  # the root makes rare slow calls visible
     axes.fill_between(
-        edges[:-1], row + 0.12, row + 0.12 - heights, step="post", color=colour, linewidth=0
+        edges[:-1], row + 0.12, row + 0.12 - heights, step="post", color=color, linewidth=0
     )
-    axes.plot(quantiles, [row + 0.22] * 3, "|", color=colour, markersize=7)
+    axes.plot(quantiles, [row + 0.22] * 3, "|", color=color, markersize=7)
     words = " / ".join(f"{value:,.0f}" for value in quantiles)
     axes.text(1.02, row + 0.05, words, transform=axes.get_yaxis_transform(), fontsize=8)
 
 
-def _time_axis(axes: Axes) -> None:
+def _format_latency_axis(axes: Axes, label: str) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     axes.set_xscale("log")
-    axes.set_xlabel("microseconds for one image, median")
+    axes.set_xlabel(label)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _colour(variant: Variant) -> str:
-    return _COLOURS[variant.format, variant.precision]
+def _color(variant: Variant) -> str:
+    return _COLORS[variant.format, variant.precision]
 
 
-def _svg(figure: Figure) -> str:
+def _to_svg(figure: Figure) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = text.getvalue()

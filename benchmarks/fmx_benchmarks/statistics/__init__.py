@@ -1,1 +1,1 @@
-"""What measurements say, and how sure that is."""
+"""Statistics of a benchmark result: accuracy, confidence intervals, comparisons and limits."""

@@ -1,4 +1,4 @@
-"""What the raw samples of a run say: statistics, computed when they are asked for."""
+"""The statistics of one machine's run, computed from the raw samples when they are asked for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_benchmarks.statistics import accuracy as accuracies
-from fmx_benchmarks.statistics.estimate import Estimate, median_of
+from fmx_benchmarks.statistics import accuracy as metrics
+from fmx_benchmarks.statistics.confidence_intervals import Estimate, median_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,139 +18,142 @@ if TYPE_CHECKING:
 
     from fmx_runtime.bench.result import Result, Run, Variant
 
-__all__ = ["Analysis", "medians_us", "rates", "speedups"]
+__all__ = ["Analysis", "median_latencies_us", "speedups", "throughputs"]
 
 
 class Analysis:
-    """The statistics of one machine's run.
+    """The statistics of one run.
 
     Attributes:
-        result: what the run is part of.
+        result: the result that the run is part of.
         run: the run.
-        variants: its models, in the order of the reports.
+        variants: the run's models, in the order of the reports.
     """
 
     def __init__(self, result: Result, run: Run) -> None:
-        """Nothing is computed yet.
+        """Store the samples; nothing is computed yet.
 
         Args:
-            result: what the run is part of.
+            result: the result that the run is part of.
             run: one of its runs.
         """
         self.result, self.run, self.variants = result, run, run.variants
 
     @functools.cached_property
-    def truth(self) -> NDArray[np.int64]:
-        """The labels as int64 ``(n,)``."""
+    def labels(self) -> NDArray[np.int64]:
+        """The true class of each image: int64 ``(n,)``."""
         return np.array(self.result.labels, dtype=np.int64)
 
     @property
     def reference(self) -> Variant:
-        """What answers are compared with: the Keras model, or else a float file, or the first."""
+        """The model to compare predictions with: Keras, else a float32 file, else the first."""
         floats = [one for one in self.variants if one.precision == "float32"]
         return next((one for one in floats if one.format == "keras"), (floats or self.variants)[0])
 
     def baseline(self, variant: Variant) -> Variant | None:
-        """What times and sizes are compared with: the float file of the same format, if any."""
+        """Return the float32 file of the same format, which times and sizes are compared with."""
         same = (one for one in self.variants if one.format == variant.format != "keras")
         return next((one for one in same if one.precision == "float32"), None)
 
-    def accuracy(self, variant: Variant) -> accuracies.Proportion:
-        """The share of images that got their true label."""
-        return accuracies.proportion(_answers(variant) == self.truth)
+    def accuracy(self, variant: Variant) -> metrics.Proportion:
+        """Return the share of images that are predicted as their true label."""
+        return metrics.proportion(_predictions(variant) == self.labels)
 
-    def agreement(self, variant: Variant) -> accuracies.Proportion:
-        """The share of images that got the reference's label."""
-        return accuracies.proportion(_answers(variant) == _answers(self.reference))
+    def agreement(self, variant: Variant) -> metrics.Proportion:
+        """Return the share of images that are predicted as the reference predicts them."""
+        return metrics.proportion(_predictions(variant) == _predictions(self.reference))
 
-    def difference(self, variant: Variant) -> accuracies.Difference:
-        """The variant's accuracy against the reference's."""
-        return accuracies.difference(self.truth, _answers(self.reference), _answers(variant))
-
-    def confusion(self, variant: Variant) -> NDArray[np.int64]:
-        """int64 ``(classes, classes)``; rows are the truth, columns the answer."""
-        return accuracies.confusion(self.truth, _answers(variant), len(self.result.class_names))
-
-    def disagreements(self, variant: Variant) -> NDArray[np.int64]:
-        """The images that the reference answers otherwise: int64 ``(m,)``, rising."""
-        return np.flatnonzero(_answers(variant) != _answers(self.reference))
-
-    def log_loss(self, variant: Variant) -> float:
-        """See `accuracy.log_loss`."""
-        return accuracies.log_loss(np.array(variant.true_scores))
-
-    def calibration_error(self, variant: Variant) -> float:
-        """See `accuracy.calibration_error`."""
-        return accuracies.calibration_error(
-            np.array(variant.scores), _answers(variant) == self.truth
+    def difference(self, variant: Variant) -> metrics.Difference:
+        """Return the difference between the model's accuracy and the reference's."""
+        return metrics.accuracy_difference(
+            self.labels, _predictions(self.reference), _predictions(variant)
         )
 
-    def latency_us(self, variant: Variant, percent: float) -> float:
-        """The time that ``percent`` of all single calls stayed below, in microseconds."""
-        calls = np.concatenate([one.latencies_us for one in variant.rounds])
-        return float(np.percentile(calls, percent))
+    def confusion_matrix(self, variant: Variant) -> NDArray[np.int64]:
+        """Return the confusion matrix, int64 ``(true classes, predicted classes)``."""
+        classes = len(self.result.class_names)
+        return metrics.confusion_matrix(self.labels, _predictions(variant), classes)
+
+    def disagreements(self, variant: Variant) -> NDArray[np.int64]:
+        """Return the numbers of the images that the reference predicts otherwise, ascending."""
+        return np.flatnonzero(_predictions(variant) != _predictions(self.reference))
+
+    def log_loss(self, variant: Variant) -> float:
+        """Return the mean log loss in nats, see `accuracy.log_loss`."""
+        return metrics.log_loss(np.array(variant.true_label_scores))
+
+    def calibration_error(self, variant: Variant) -> float:
+        """Return the expected calibration error, see `accuracy.calibration_error`."""
+        return metrics.calibration_error(
+            np.array(variant.scores), _predictions(variant) == self.labels
+        )
+
+    def latency_us(self, variant: Variant, percentile: float) -> float:
+        """Return a percentile of all single-image latencies, in microseconds."""
+        latencies = np.concatenate([one.latencies_us for one in variant.repeats])
+        return float(np.percentile(latencies, percentile))
 
     def speedup(self, variant: Variant, baseline: Variant) -> Estimate:
-        """How many times as fast as ``baseline`` single images are answered.
+        """Return how many times as fast as ``baseline`` single images are predicted.
 
-        The median over the rounds of the ratio of the two medians in one round.
+        It is the median over the repeats of the ratio of the two medians in the same repeat.
         """
-        return median_of(speedups(variant, baseline))
+        return median_estimate(speedups(variant, baseline))
 
     def throughput(self, variant: Variant, batch: int, threads: int) -> float | None:
-        """Images per second: the median repetition, None where that was not measured."""
-        found = rates(variant, batch, threads)
+        """Return the median of the repetitions in images/s; None if it was not measured."""
+        found = throughputs(variant, batch, threads)
         return statistics.median(found) if found else None
 
-    def images_per_s(self, variant: Variant) -> float | None:
-        """Images per second, handed over in the largest batch, on one thread."""
+    def max_batch_throughput(self, variant: Variant) -> float | None:
+        """Return the throughput at the largest batch size on one thread, in images/s."""
         return self.throughput(variant, max(self.run.settings.batches), 1)
 
-    def start_s(self, variant: Variant) -> float:
-        """Seconds from the start of a process to its first answer: median."""
-        return statistics.median(one.start_s for one in variant.rounds)
+    def first_prediction_s(self, variant: Variant) -> float:
+        """Return the median time from the start of a process to its first prediction."""
+        return statistics.median(one.first_prediction_s for one in variant.repeats)
 
     def peak_bytes(self, variant: Variant) -> float:
-        """The most memory that a process held up to its first answer: median."""
-        return statistics.median(one.peak_bytes for one in variant.rounds)
+        """Return the median peak memory of a process up to its first prediction."""
+        return statistics.median(one.peak_bytes for one in variant.repeats)
 
     def macs_per_s(self, variant: Variant) -> float | None:
-        """Multiply-accumulates per second of single images, in the median call."""
+        """Return multiply-accumulates per second at the median latency; None if not counted."""
         return variant.macs and variant.macs / self.latency_us(variant, 50) * 1e6
 
-    def peak_share(self, variant: Variant) -> float | None:
-        """`macs_per_s` as a share of what one core can do.
+    def share_of_peak(self, variant: Variant) -> float | None:
+        """Return `macs_per_s` as a share of the peak of one core; None if either is unknown.
 
-        That is measured, for float: the fastest product of two matrices that NumPy does here, which
-        kernels for wider instructions than NumPy's can surpass; for int8 it is that times
+        The float32 peak is measured: it is NumPy's fastest matrix product on this machine, which
+        kernels for wider instructions than NumPy's can exceed. The int8 peak is that times
         `Machine.int8_factor`.
         """
-        rate, peak = self.macs_per_s(variant), self.run.machine.sgemm_gmacs
-        if rate is None or peak is None:
+        macs_per_s, peak = self.macs_per_s(variant), self.run.machine.sgemm_gmacs
+        if macs_per_s is None or peak is None:
             return None
         factor = self.run.machine.int8_factor if variant.precision == "int8" else 1
-        return rate / (peak * 1e9 * factor)
+        return macs_per_s / (peak * 1e9 * factor)
 
 
-def medians_us(variant: Variant) -> tuple[float, ...]:
-    """The median single call of each round, in microseconds."""
-    return tuple(statistics.median(one.latencies_us) for one in variant.rounds)
+def median_latencies_us(variant: Variant) -> tuple[float, ...]:
+    """Return the median single-image latency of each repeat, in microseconds."""
+    return tuple(statistics.median(one.latencies_us) for one in variant.repeats)
 
 
-def rates(variant: Variant, batch: int, threads: int) -> tuple[float, ...]:
-    """Images per second, once for each repetition; none where that was not measured."""
+def throughputs(variant: Variant, batch: int, threads: int) -> tuple[float, ...]:
+    """Return the images per second of each repetition; empty if not measured."""
     fitting = (one for one in variant.throughputs if (one.batch, one.threads) == (batch, threads))
-    return next((one.rates for one in fitting), ())
+    return next((one.images_per_second for one in fitting), ())
 
 
 def speedups(variant: Variant, baseline: Variant) -> Sequence[float]:
-    """How many times as fast as ``baseline``, once for each round that both took part in.
+    """Return the ratio of both models' median latencies for each repeat that both took part in.
 
-    Both were measured in the same round, so whatever slowed the machine then slowed both.
+    Both were measured in the same repeat, so whatever slowed the machine then slowed both.
     """
-    pairs = zip(medians_us(baseline), medians_us(variant), strict=False)
+    pairs = zip(median_latencies_us(baseline), median_latencies_us(variant), strict=False)
     return [slow / fast for slow, fast in pairs]
 
 
-def _answers(variant: Variant) -> NDArray[np.int64]:
-    return np.array(variant.answers, dtype=np.int64)
+def _predictions(variant: Variant) -> NDArray[np.int64]:
+    return np.array(variant.predictions, dtype=np.int64)

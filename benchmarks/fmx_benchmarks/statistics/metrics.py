@@ -1,4 +1,4 @@
-"""What can change from one result to the next, and how sure it is that it has."""
+"""The metrics that are compared between two results, with confidence intervals of their changes."""
 
 from __future__ import annotations
 
@@ -8,59 +8,60 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fmx_benchmarks.statistics import accuracy as accuracies
-from fmx_benchmarks.statistics.analysis import rates, speedups
-from fmx_benchmarks.statistics.estimate import Estimate, ratio_of
+from fmx_benchmarks.statistics import accuracy
+from fmx_benchmarks.statistics.analysis import speedups, throughputs
+from fmx_benchmarks.statistics.confidence_intervals import MIN_SAMPLES, Estimate, ratio_estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from fmx_benchmarks.statistics.accuracy import Proportion
     from fmx_benchmarks.statistics.analysis import Analysis
     from fmx_runtime.bench.result import Variant
 
 __all__ = ["METRICS", "Metric", "Side", "change", "value"]
 
-_FEWEST = 3
-_FEW = 5
-"""The bootstrap of fewer is too sure of itself: of three, it sees a change in 10 % of all noise."""
+_MIN_BOOTSTRAP_SAMPLES = 5
+"""With fewer samples the bootstrap's intervals are too narrow.
+
+With three repeats it calls 10 % of all noise a change.
+"""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What can change.
+    """A metric that can change between two results.
 
     Attributes:
-        unit: of a change: ``%`` of the old value, ``points`` of percent, or ``nats``.
-        samples: what its values are taken from: one number for each image or round, or the file.
-        meaning: in a few words.
+        unit: the unit of a change: ``%`` of the old value, percentage ``points`` or ``nats``.
+        samples: where the metric has one value for each: image, repeat, or the file.
+        meaning: a short explanation.
     """
 
     unit: Literal["%", "points", "nats"]
-    samples: Literal["images", "rounds", "file"]
+    samples: Literal["images", "repeats", "file"]
     meaning: str
 
     @property
-    def timed(self) -> bool:
-        """Whether it is comparable on equal machines alone."""
-        return self.samples == "rounds"
+    def is_timing(self) -> bool:
+        """Whether the metric can be compared on equal machines only."""
+        return self.samples == "repeats"
 
 
 METRICS = {
-    "accuracy": Metric("points", "images", "images that got their true label"),
-    "agreement": Metric("points", "images", "images that got the reference's label"),
+    "accuracy": Metric("points", "images", "images predicted as their true label"),
+    "agreement": Metric("points", "images", "images predicted as the reference predicts them"),
     "log_loss": Metric("nats", "images", "mean negative logarithm of the true label's score"),
-    "calibration_error": Metric("points", "images", "expected calibration error"),
-    "latency_p50": Metric("%", "rounds", "median time of a single image"),
-    "latency_p90": Metric("%", "rounds", "nine of ten single images took no longer"),
-    "latency_p99": Metric("%", "rounds", "99 of 100 single images took no longer"),
-    "throughput": Metric("%", "rounds", "images a second, in batches, on one thread"),
-    "start": Metric("%", "rounds", "from the start of a process to its first answer"),
-    "memory": Metric("%", "rounds", "peak up to the first answer"),
-    "size": Metric("%", "file", "of the file"),
-    "speedup": Metric("%", "rounds", "speed against the float32 file of the same format"),
+    "calibration_error": Metric("points", "images", "expected calibration error (ECE)"),
+    "latency_p50": Metric("%", "repeats", "median latency of a single image"),
+    "latency_p90": Metric("%", "repeats", "90th percentile of the latency"),
+    "latency_p99": Metric("%", "repeats", "99th percentile of the latency"),
+    "throughput": Metric("%", "repeats", "images/s at the largest batch size, on one thread"),
+    "first_prediction": Metric("%", "repeats", "from the start of a process to a prediction"),
+    "memory": Metric("%", "repeats", "peak memory up to the first prediction"),
+    "size": Metric("%", "file", "size of the file"),
+    "speedup": Metric("%", "repeats", "against the float32 file of the same format"),
 }
 
 
@@ -69,7 +70,7 @@ class Side:
     """A model in one of the two results.
 
     Attributes:
-        analysis: of the run that it took part in.
+        analysis: of the run that the model took part in.
         variant: the model.
     """
 
@@ -78,151 +79,149 @@ class Side:
 
 
 def value(metric: str, side: Side) -> float | None:
-    """The mean over the images, or the median over the rounds.
+    """Return the mean over the images or the median over the repeats.
 
-    A round's latency is a percentile of its own calls, so that the median of its p99 can be below
-    the p99 of all calls, which reports show.
+    A repeat's latency is a percentile of its own calls, so the median of the repeats' p99 can be
+    lower than the p99 of all calls, which reports show.
 
     Args:
         metric: a key of `METRICS`.
-        side: of which model.
+        side: the model.
 
     Returns:
-        Percent, nats, microseconds, seconds, bytes, images per second or a ratio; None where the
-        result has no such figure, or one that is no number.
+        Percent, nats, microseconds, seconds, bytes, images/s or a ratio; None if the result has no
+        such figure or one that is not a finite number.
     """
-    numbers = _numbers(metric, side)
-    if len(numbers) == 0 or not np.isfinite(numbers).all():
+    samples = _samples(metric, side)
+    if len(samples) == 0 or not np.isfinite(samples).all():
         return None
     if METRICS[metric].samples == "images":
-        return float(np.mean(numbers))
-    return float(np.median(numbers)) if min(numbers) > 0 else None
+        return float(np.mean(samples))
+    return float(np.median(samples)) if min(samples) > 0 else None
 
 
 def change(metric: str, old: Side, new: Side) -> Estimate:
-    """How much a metric changed, in its unit; an interval without bounds is of too few samples.
+    """Return how much a metric changed, in its unit; with too few samples without bounds.
 
     Args:
-        metric: a key of `METRICS`, of which both sides have a `value`.
+        metric: a key of `METRICS` that has a `value` on both sides.
         old: the model before.
         new: the model now.
     """
-    before, after = _numbers(metric, old), _numbers(metric, new)
-    if METRICS[metric].samples == "rounds":
-        ratio = _ratio(after, before)
+    before, after = _samples(metric, old), _samples(metric, new)
+    if METRICS[metric].samples == "repeats":
+        ratio = _ratio_of_medians(after, before)
         return Estimate(*(100 * (one - 1) for one in (ratio.value, ratio.low, ratio.high)))
     if METRICS[metric].samples == "file":
         exact = float(100 * (after[0] - before[0]) / before[0])
         return Estimate(exact, exact, exact)
-    same = old.analysis.result.images_sha256 == new.analysis.result.images_sha256
+    same_images = old.analysis.result.images_sha256 == new.analysis.result.images_sha256
     if metric in {"accuracy", "agreement"}:
-        return _matched(before, after) if same else _independent(before, after)
-    return _mean_difference(before, after, paired=same)
+        compare = _paired_proportions if same_images else _independent_proportions
+        return compare(before, after)
+    return _difference_of_means(before, after, paired=same_images)
 
 
-def _numbers(metric: str, side: Side) -> NDArray[np.float64]:
+def _samples(metric: str, side: Side) -> NDArray[np.float64]:
     if METRICS[metric].samples == "images":
-        return _of_images(metric, side)
+        return _samples_by_image(metric, side)
     if METRICS[metric].samples == "file":
         return np.array([side.variant.size_bytes], np.float64)
-    return np.array(_of_rounds(metric, side), np.float64)
+    return np.array(_samples_by_repeat(metric, side), np.float64)
 
 
-def _of_images(metric: str, side: Side) -> NDArray[np.float64]:
-    """One number for each image, whose mean is the metric: float64 ``(n,)``."""
-    answers, truth = np.array(side.variant.answers), side.analysis.truth
+def _samples_by_image(metric: str, side: Side) -> NDArray[np.float64]:
+    """Return one number for each image, whose mean is the metric: float64 ``(n,)``."""
+    predictions, labels = np.array(side.variant.predictions), side.analysis.labels
     if metric == "agreement":
-        return np.where(answers == np.array(side.analysis.reference.answers), 100.0, 0.0)
+        reference = np.array(side.analysis.reference.predictions)
+        return np.where(predictions == reference, 100.0, 0.0)
     if metric == "log_loss":
-        return accuracies.log_losses(np.array(side.variant.true_scores, np.float64))
+        return accuracy.log_losses(np.array(side.variant.true_label_scores, np.float64))
     if metric == "calibration_error":
         scores = np.array(side.variant.scores, np.float64)
-        return 100 * accuracies.miscalibration(scores, answers == truth)
-    return np.where(answers == truth, 100.0, 0.0)
+        return 100 * accuracy.calibration_errors(scores, predictions == labels)
+    return np.where(predictions == labels, 100.0, 0.0)
 
 
-def _of_rounds(metric: str, side: Side) -> Sequence[float]:
-    """One number from each round; each was a fresh process."""
+def _samples_by_repeat(metric: str, side: Side) -> Sequence[float]:
+    """Return one number for each repeat; each was measured in a fresh process."""
     analysis, variant = side.analysis, side.variant
     if metric == "throughput":
-        return rates(variant, max(analysis.run.settings.batches, default=0), 1)
+        return throughputs(variant, max(analysis.run.settings.batches, default=0), 1)
     if metric == "speedup":
         baseline = analysis.baseline(variant)
         return () if baseline is None or baseline is variant else speedups(variant, baseline)
-    if metric == "start":
-        return [one.start_s for one in variant.rounds]
+    if metric == "first_prediction":
+        return [one.first_prediction_s for one in variant.repeats]
     if metric == "memory":
-        return [one.peak_bytes for one in variant.rounds]
-    percent = float(metric.removeprefix("latency_p"))
-    return [float(np.percentile(one.latencies_us, percent)) for one in variant.rounds]
+        return [one.peak_bytes for one in variant.repeats]
+    percentile = float(metric.removeprefix("latency_p"))
+    return [float(np.percentile(one.latencies_us, percentile)) for one in variant.repeats]
 
 
-def _ratio(new: NDArray[np.float64], old: NDArray[np.float64]) -> Estimate:
-    """The median of ``new`` over that of ``old``, exactly the other way round when exchanged."""
-    if min(len(new), len(old)) < _FEW:
+def _ratio_of_medians(new: NDArray[np.float64], old: NDArray[np.float64]) -> Estimate:
+    """Return new / old; exchanging the arguments gives exactly the inverse."""
+    if min(len(new), len(old)) < _MIN_BOOTSTRAP_SAMPLES:
         return _ratio_of_few(new, old)
     first, second = new.tolist(), old.tolist()
     if first >= second:
-        return ratio_of(first, second)
-    turned = ratio_of(second, first)
-    return Estimate(1 / turned.value, 1 / turned.high, 1 / turned.low)
+        return ratio_estimate(first, second)
+    inverse = ratio_estimate(second, first)
+    return Estimate(1 / inverse.value, 1 / inverse.high, 1 / inverse.low)
 
 
 def _ratio_of_few(new: NDArray[np.float64], old: NDArray[np.float64]) -> Estimate:
-    """The same by Student's distribution, of the logarithms.
+    """Return the ratio of the medians with the interval of Welch's t-test of the logarithms.
 
     B. L. Welch: The generalization of "Student's" problem when several different population
     variances are involved, 1947.
     """
-    middle = float(np.median(new) / np.median(old))
-    if min(len(new), len(old)) < _FEWEST:
-        return Estimate(middle, -math.inf, math.inf)
+    center = float(np.median(new) / np.median(old))
+    if min(len(new), len(old)) < MIN_SAMPLES:
+        return Estimate(center, -math.inf, math.inf)
     if not (np.ptp(new) or np.ptp(old)):
-        return Estimate(middle, middle, middle)
+        return Estimate(center, center, center)
     from scipy.stats import ttest_ind
 
     interval = ttest_ind(np.log(new), np.log(old), equal_var=False).confidence_interval(0.95)
     factor = math.exp(float(interval.high - interval.low) / 2)
-    return Estimate(middle, middle / factor, middle * factor)
+    return Estimate(center, center / factor, center * factor)
 
 
-def _matched(before: NDArray[np.float64], after: NDArray[np.float64]) -> Estimate:
-    """Of hits on the same images, in points, see `accuracy.Difference`."""
+def _paired_proportions(before: NDArray[np.float64], after: NDArray[np.float64]) -> Estimate:
+    """Compare hits on the same images, in points, see `accuracy.Difference`."""
     gained = int(np.count_nonzero(after > before))
     lost = int(np.count_nonzero(after < before))
-    low, high = accuracies.Difference(gained, lost, len(after)).interval
+    low, high = accuracy.Difference(gained, lost, len(after)).interval
     # rounded once, so that a change that is equal to a limit is not beyond it
     return Estimate(100 * (gained - lost) / len(after), 100 * low, 100 * high)
 
 
-def _independent(before: NDArray[np.float64], after: NDArray[np.float64]) -> Estimate:
-    """Of hits on different images, in points, from both Wilson intervals.
+def _independent_proportions(before: NDArray[np.float64], after: NDArray[np.float64]) -> Estimate:
+    """Compare hits on different images, in points, from both Wilson intervals.
 
     R. G. Newcombe: Interval estimation for the difference between independent proportions, 1998;
     method 10.
     """
-    old, new = _proportion(before), _proportion(after)
+    old, new = accuracy.proportion(before > 0), accuracy.proportion(after > 0)
     (old_low, old_high), (new_low, new_high) = old.interval, new.interval
-    middle = new.value - old.value
-    low = middle - math.hypot(new.value - new_low, old_high - old.value)
-    high = middle + math.hypot(new_high - new.value, old.value - old_low)
-    return Estimate(100 * middle, 100 * low, 100 * high)
+    center = new.value - old.value
+    low = center - math.hypot(new.value - new_low, old_high - old.value)
+    high = center + math.hypot(new_high - new.value, old.value - old_low)
+    return Estimate(100 * center, 100 * low, 100 * high)
 
 
-def _proportion(hits: NDArray[np.float64]) -> Proportion:
-    return accuracies.proportion(hits > 0)
-
-
-def _mean_difference(
+def _difference_of_means(
     before: NDArray[np.float64], after: NDArray[np.float64], *, paired: bool
 ) -> Estimate:
-    """Of means over images, with their standard error; paired where they are the same ones."""
-    middle = float(after.mean() - before.mean())
+    """Compare means over images by their standard error, paired for the same images."""
+    center = float(after.mean() - before.mean())
     if min(len(before), len(after)) == 1:
-        return Estimate(middle, -math.inf, math.inf)
+        return Estimate(center, -math.inf, math.inf)
     if paired:
         variance = (after - before).var(ddof=1) / len(after)
     else:
         variance = before.var(ddof=1) / len(before) + after.var(ddof=1) / len(after)
-    half = accuracies.Z95 * math.sqrt(variance)
-    return Estimate(middle, middle - half, middle + half)
+    half_width = accuracy.Z95 * math.sqrt(variance)
+    return Estimate(center, center - half_width, center + half_width)

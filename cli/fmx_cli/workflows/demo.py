@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from fmx_cli.bench import bench_files
+from fmx_benchmarks.benchmark import BenchOptions
 from fmx_cli.data import data
 from fmx_cli.default_folders import DEMO, EXPORTS
 from fmx_cli.output.terminal import note, out
+from fmx_cli.workflows.benchmark import benchmark_files
 from fmx_cli.workflows.export_model import ExportOptions, export_run
 from fmx_cli.workflows.train_network import train_network
 from fmx_runtime.support.atomic import make_folder, replacing
@@ -47,7 +48,7 @@ def run_demo(*, full: bool, data_dir: Path | None) -> None:
     _print_command("fmx export --int8")
     export_run(run, ExportOptions(), data_dir=data_dir)
     _print_command("fmx bench")
-    report = bench_files([EXPORTS / recipe.name], None, data_dir)
+    report = benchmark_files([EXPORTS / recipe.name], BenchOptions(), data_dir=data_dir)
     images = _write_images(fashion_mnist.load(data_dir).test)
     _print_command(f"fmx-run --top-k 3 {images}")
     model = EXPORTS / recipe.name / f"{recipe.name}.int8.tflite"

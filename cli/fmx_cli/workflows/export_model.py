@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fmx_benchmarks.measure.quick_speedup import ModelFile, quick_speedups
 from fmx_cli.default_folders import EXPORTS, RUNS
 from fmx_cli.output.export_results import print_results
-from fmx_cli.output.terminal import note, steps
-from fmx_cli.speed import against_float
+from fmx_cli.output.terminal import note, show_steps
 from fmx_export.pipeline.formats import FLOAT32, INT8, Format
 from fmx_runtime.errors import DataError
 from fmx_runtime.labeled_images import read_splits
@@ -205,7 +205,7 @@ def _write(
     """
     from fmx_export.pipeline import export
 
-    with steps() as progress:
+    with show_steps() as progress:
         manifest = export.export(
             source,
             formats=options.formats,
@@ -217,7 +217,8 @@ def _write(
             folder=folder,
             progress=progress,
         )
-    return manifest, against_float(manifest.files, folder, validation.images[:_TIMED_IMAGES])
+    files = [ModelFile(folder / file.file, file.format, file.precision) for file in manifest.files]
+    return manifest, quick_speedups(files, validation.images[:_TIMED_IMAGES])
 
 
 def _is_model_of_run(path: Path) -> bool:

@@ -1,3 +1,3 @@
-"""Measure models where they run: accuracy, times, memory; host and device do it with this code."""
+"""Measure accuracy, latency, throughput and memory, for `fmx-run bench` and `fmx bench`."""
 
 __all__: list[str] = []

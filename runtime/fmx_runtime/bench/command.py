@@ -1,6 +1,6 @@
-"""``fmx-run bench``: measure models on this machine, and write what was measured as JSON.
+"""``fmx-run bench``: measure models on this machine and write the result as JSON.
 
-Exit codes: 0 all measured, 1 some models failed, 2 usage, 3 none could be measured.
+Exit codes: 0 all models measured, 1 some models failed, 2 wrong usage, 3 no model measured.
 """
 
 from __future__ import annotations
@@ -16,68 +16,80 @@ __all__ = ["bench", "parser"]
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command takes."""
+    """Return the command's argument parser."""
     import argparse
 
     made = argparse.ArgumentParser(
         prog="fmx-run bench",
-        description="Measure models on labeled images: accuracy, times, throughput, memory.",
-        epilog="The JSON can be read beside others with 'fmx bench compare'.",
+        description="Measure accuracy, latency, throughput and memory of models on labeled images.",
+        epilog="Compare two results with 'fmx bench compare'.",
     )
-    made.add_argument("models", nargs="+", metavar="MODEL", help="a .tflite or .onnx model")
+    made.add_argument("models", nargs="+", metavar="MODEL", help="a .tflite or .onnx model file")
     made.add_argument(
         "--images",
         required=True,
         metavar="NPZ|DIR",
-        help="an .npz file with images and labels, or a folder with one of images for each class",
+        help="labeled images: an .npz file with images and labels, or a folder DIR/CLASS/IMAGE",
     )
     made.add_argument(
-        "-o", "--output", default="result.json", metavar="FILE", help="default: %(default)s"
+        "-o",
+        "--output",
+        default="result.json",
+        metavar="FILE",
+        help="the result file; default: %(default)s",
     )
-    made.add_argument("--repeats", type=int, default=20, help="default: %(default)s")
     made.add_argument(
-        "--iterations", type=int, default=500, help="in each round; default: %(default)s"
+        "--repeats",
+        type=int,
+        default=20,
+        metavar="N",
+        help="how often to measure each model, each time in a fresh process; default: %(default)s",
     )
-    made.add_argument("--resume", action="store_true", help="finish an interrupted benchmark")
+    made.add_argument(
+        "--iterations",
+        type=int,
+        default=500,
+        metavar="N",
+        help="timed predictions of each model in each repeat; default: %(default)s",
+    )
+    made.add_argument("--resume", action="store_true", help="continue an interrupted benchmark")
     return made
 
 
 def bench(options: argparse.Namespace, progress: Callable[[str], None]) -> int:
-    """Measure, and write the result.
+    """Measure the models and write the result.
 
     Args:
-        options: as `parser` gives them.
+        options: as `parser` returns them.
         progress: called with a line for each step.
 
     Returns:
         The exit code.
 
     Raises:
-        FmxError: none of the models can be measured, the images cannot be used, or the result
-            cannot be written.
+        FmxError: No model can be measured, the images cannot be used, or the result cannot be
+            written.
     """
     from fmx_runtime import labeled_images
-    from fmx_runtime.bench import session
-    from fmx_runtime.bench.journal import Journal
+    from fmx_runtime.bench.assemble import build_result
+    from fmx_runtime.bench.models import open_models, select_models
+    from fmx_runtime.bench.session import make_settings, open_session
     from fmx_runtime.support.atomic import make_folder, write
 
     output = Path(options.output)
-    images = labeled_images.read(Path(options.images))
-    how = session.settings(rounds=options.repeats, calls=options.iterations)
-    models, failures, class_names = session.choose(map(Path, options.models), images)
+    settings = make_settings(repeats=options.repeats, iterations=options.iterations)
+    images = labeled_images.read(Path(options.images), report=progress)
+    models, failures = open_models(map(Path, options.models))
+    selection = select_models(models, images, failures, report=progress)
     make_folder(output.parent)
     part = output.with_name(f"{output.name}.part")
-    journal = Journal(part, session.conditions(models, images, how), resume=options.resume)
-    finished = False
     try:
-        done = session.run(models, images, how, journal, failures=failures, progress=progress)
-        write(output, session.result(images, done, class_names).to_json() + "\n")
-        finished = True
+        with open_session(part, selection, settings, resume=options.resume) as session:
+            run = session.measure(progress)
+            write(output, build_result(selection.labeled, run).to_json() + "\n")
     except KeyboardInterrupt:
-        progress(f"interrupted; what was measured is in '{part}': --resume goes on")
+        progress(f"interrupted; what was measured is in '{part}': continue with --resume")
         raise
-    finally:
-        journal.close(finished=finished)
-    for failure in done.failures:
+    for failure in run.failures:
         progress(f"'{failure.name}' was not measured: {failure.reason}")
-    return 1 if done.failures else 0
+    return 1 if run.failures else 0

@@ -1,4 +1,4 @@
-"""Take times."""
+"""Time single predictions and batches."""
 
 from __future__ import annotations
 
@@ -15,97 +15,102 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["rate", "time_calls"]
+__all__ = ["time_batches", "time_calls"]
 
 _NS_PER_US = 1000
 _NS_PER_S = 1_000_000_000
-_FEWEST = 10
-_LOADED = 128
-"""Images held in memory at most, so that large ones fit into a small board's."""
+_MIN_ITERATIONS = 10
+_MAX_LOADED_IMAGES = 128
+"""The most images that are held in memory, so that large ones fit into a small board's."""
 
 
 def time_calls(
-    answer: Callable[[NDArray[np.uint8]], Any],
+    predict: Callable[[NDArray[np.uint8]], Any],
     images: NDArray[np.uint8],
     *,
-    calls: int,
+    iterations: int,
     warmup: int,
     seconds: float = float("inf"),
 ) -> list[float]:
-    """Time single calls, one image each; the images take turns.
+    """Time predictions of single images; the images take turns.
 
     Args:
-        answer: called with uint8 ``(1, height, width, channels)``.
+        predict: called with uint8 ``(1, height, width, channels)``.
         images: uint8 ``(n, height, width, channels)``, n at least 1.
-        calls: how many are timed.
-        warmup: how many go before them untimed.
-        seconds: a slow model gets so long to be timed, and a tenth of it to warm up; but ten calls
-            are made, where so many are asked for.
+        iterations: the number of timed calls.
+        warmup: the number of untimed calls before them.
+        seconds: the time limit for the timed calls, for slow models; the warm-up may take a tenth
+            of it. At least ten timed calls are made, or ``iterations`` if that is less.
 
     Returns:
-        Microseconds of each call, to the nanosecond, in the order of the calls.
+        Microseconds of each timed call, in the order of the calls.
     """
-    count = min(len(images), max(calls, warmup), _LOADED)
-    # sliced beforehand, and in memory of this process: the time is the call's alone
+    count = min(len(images), max(iterations, warmup), _MAX_LOADED_IMAGES)
+    # sliced before the measurement, and in this process's memory: only the call is timed
     loaded = np.array(images[:count])
-    ones = [loaded[i : i + 1] for i in range(count)]
+    singles = [loaded[i : i + 1] for i in range(count)]
     clock = time.perf_counter_ns
-    times = [0] * calls
-    with _no_collection():
-        end = _end(seconds / 10)
+    times = [0] * iterations
+    with _garbage_collection_paused():
+        end = _deadline_ns(seconds / 10)
         for index in range(warmup):
-            answer(ones[index % count])
+            predict(singles[index % count])
             if clock() > end:
                 break
-        end = _end(seconds)
-        for index in range(calls):
-            one = ones[index % count]
+        end = _deadline_ns(seconds)
+        for index in range(iterations):
+            image = singles[index % count]
             start = clock()
-            answer(one)
+            predict(image)
             now = clock()
             times[index] = now - start
-            if now > end and index + 1 >= _FEWEST:
+            if now > end and index + 1 >= _MIN_ITERATIONS:
                 del times[index + 1 :]
                 break
     return [ns / _NS_PER_US for ns in times]
 
 
-def rate(
+def time_batches(
     predict: Callable[[NDArray[np.uint8]], Any],
     images: NDArray[np.uint8],
     *,
     batch: int,
     seconds: float,
 ) -> float:
-    """Images per second.
+    """Measure the throughput at one batch size.
 
     Args:
-        predict: called with uint8 ``(batch, height, width, channels)``, once before it is timed.
-        images: uint8 ``(n, height, width, channels)``, n at least 1; they take turns.
-        batch: images in one call.
-        seconds: at least so long is measured.
+        predict: called with uint8 ``(batch, height, width, channels)``; the first call is not
+            timed.
+        images: uint8 ``(n, height, width, channels)``, n at least 1; they take turns, and are
+            repeated if there are fewer than ``batch``.
+        batch: the number of images in one call.
+        seconds: the least time to measure for.
+
+    Returns:
+        Images per second.
     """
-    count = max(min(len(images), _LOADED) // batch, 1)
-    rows = np.resize(images[: count * batch], (count, batch, *images.shape[1:]))
-    predict(rows[0])
+    count = max(min(len(images), _MAX_LOADED_IMAGES) // batch, 1)
+    batches = np.resize(images[: count * batch], (count, batch, *images.shape[1:]))
+    predict(batches[0])
     done = 0
     clock = time.perf_counter_ns
-    with _no_collection():
+    with _garbage_collection_paused():
         start = clock()
         end = start + seconds * _NS_PER_S
         while (now := clock()) < end or not done:
-            predict(rows[done % count])
+            predict(batches[done % count])
             done += 1
     return done * batch * _NS_PER_S / (now - start)
 
 
-def _end(seconds: float) -> float:
+def _deadline_ns(seconds: float) -> float:
     return time.perf_counter_ns() + seconds * _NS_PER_S
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep Python's garbage collector from running within a measurement."""
+def _garbage_collection_paused() -> Iterator[None]:
+    """Keep Python's garbage collector from running during a measurement."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()

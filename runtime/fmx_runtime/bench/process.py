@@ -1,4 +1,4 @@
-"""A measuring process, seen from outside."""
+"""Start a worker process that measures one model, and read its replies."""
 
 from __future__ import annotations
 
@@ -18,31 +18,23 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
-__all__ = ["Measured", "environment", "last_core", "measure"]
+__all__ = ["Measurement", "measure", "worker_environment"]
 
 
-class Measured(NamedTuple):
-    """What a process said.
+class Measurement(NamedTuple):
+    """What a worker process measured.
 
     Attributes:
-        start_s: seconds from its start to its first answer.
+        first_prediction_s: seconds from the start of the process to its first prediction.
         runtime: interpreter and version.
-        peak_bytes: the most memory that it held up to the first answer.
-        values: what it was asked for, see `fmx_runtime.bench.worker`.
+        peak_bytes: the process's peak memory up to its first prediction.
+        values: the reply to the task, see `fmx_runtime.bench.worker`.
     """
 
-    start_s: float
+    first_prediction_s: float
     runtime: str
     peak_bytes: int
     values: dict[str, list[Any]]
-
-
-def last_core() -> int | None:
-    """The core to measure on, None where processes cannot be bound to one.
-
-    The last one that this process may use: systems like to serve devices with the first.
-    """
-    return max(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else None
 
 
 def measure(
@@ -53,58 +45,68 @@ def measure(
     threads: int,
     core: int | None,
     **task: Any,
-) -> Measured:
+) -> Measurement:
     """Start a process, have it measure a model, and wait for its end.
 
     Args:
-        model: the model's file.
-        images: ``.npy`` of uint8 ``(n, height, width, channels)``.
-        worker: the module that the process runs, and what it takes after the usual arguments.
-        threads: of the interpreter.
-        core: the processor core to stay on.
-        task: what to do, see `fmx_runtime.bench.worker`.
+        model: the model file.
+        images: an ``.npy`` file of uint8 ``(n, height, width, channels)``.
+        worker: the module that the process runs, and arguments that follow the usual ones.
+        threads: the number of interpreter threads.
+        core: the processor core to bind the process to; None for all.
+        **task: what to measure, see `fmx_runtime.bench.worker`.
+
+    Returns:
+        The measurement.
 
     Raises:
-        ModelFileError: the model cannot be opened.
-        BackendError: what runs it is not installed, or the process died.
+        ModelFileError: The model cannot be opened, or predicts no numbers.
+        BackendError: The model's interpreter is not installed, or the process died.
     """
     task |= {"threads": threads, "core": core}
     module, *more = worker
     command = [sys.executable, "-m", module, str(model), str(images), json.dumps(task), *more]
-    with tempfile.TemporaryFile() as complaints:
+    with tempfile.TemporaryFile() as stderr:
         start = time.perf_counter()
         with subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
-            stderr=complaints,
-            env=environment(threads),
+            stderr=stderr,
+            env=worker_environment(threads),
             text=True,
             encoding="utf-8",
         ) as process:
             try:
                 assert process.stdout is not None  # noqa: S101 (for mypy: it is a pipe)
-                first = process.stdout.readline()
-                start_s = time.perf_counter() - start
-                lines = [first, process.stdout.readline()]
+                first_line = process.stdout.readline()
+                first_prediction_s = time.perf_counter() - start
+                lines = [first_line, process.stdout.readline()]
             except BaseException:
                 process.kill()
                 raise
-        introduction, values = (_reply(line, model, process, complaints) for line in lines)
-    return Measured(
-        start_s=start_s,
+        introduction, values = (_parse_reply(line, model, process, stderr) for line in lines)
+    return Measurement(
+        first_prediction_s=first_prediction_s,
         runtime=introduction["runtime"],
         peak_bytes=introduction["peak_bytes"],
         values=values,
     )
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The process's variables: no more threads than are asked for, and no graphics metadata."""
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment variables of a worker process.
+
+    They limit the libraries' thread pools, and hide graphics cards from TensorFlow: devices have
+    none, so the Keras model is measured without one.
+
+    Args:
+        threads: the number of threads that TensorFlow may use.
+    """
     limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     tensorflow = {
         "TF_NUM_INTRAOP_THREADS": str(threads),
         "TF_NUM_INTEROP_THREADS": "1",
-        "CUDA_VISIBLE_DEVICES": "-1",  # devices have no graphics metadata, so Keras gets none
+        "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "KERAS_BACKEND": "tensorflow",
     }
@@ -112,24 +114,24 @@ def environment(threads: int) -> dict[str, str]:
     return {**os.environ, **limits, **tensorflow, "PYTHONSAFEPATH": "1"}
 
 
-def _reply(
-    line: str, model: Path, process: subprocess.Popen[str], complaints: IO[bytes]
+def _parse_reply(
+    line: str, model: Path, process: subprocess.Popen[str], stderr: IO[bytes]
 ) -> dict[str, Any]:
     if not line:
-        raise _death(model, process.returncode, complaints)
+        raise _died(model, process.returncode, stderr)
     reply: dict[str, Any] = json.loads(line)
     if "error" in reply:
         raise getattr(errors, reply["kind"])(reply["error"])
     return reply
 
 
-def _death(model: Path, code: int, complaints: IO[bytes]) -> errors.BackendError:
-    """Say how the process ended, and what it said last."""
+def _died(model: Path, code: int, stderr: IO[bytes]) -> errors.BackendError:
+    """Return the error that says how the process ended and what it printed last."""
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    complaints.seek(0)
-    said = complaints.read().decode("utf-8", errors="replace").strip().splitlines()
-    last = said[-1].strip() if said else "it printed nothing"
+    stderr.seek(0)
+    lines = stderr.read().decode("utf-8", errors="replace").strip().splitlines()
+    last = lines[-1].strip() if lines else "it printed nothing"
     return errors.BackendError(
         f"'{model}': the process that measured it died ({how}): {last}; "
-        "leave this file out, or see that there is memory enough"
+        "leave this file out, or make sure that there is enough memory"
     )

@@ -1,19 +1,21 @@
-"""A process that opens one model and measures it once; see `fmx_runtime.bench.process`.
+"""The worker process: opens one model and measures it once. See `fmx_runtime.bench.process`.
 
 ::
 
     python -m fmx_runtime.bench.worker MODEL IMAGES.npy TASK
 
-TASK is a JSON object. ``threads``, for the interpreter, and ``core``, to stay on or null, are
-always in it; the other keys say what to do. It prints JSON objects, one a line::
+TASK is a JSON object. ``threads`` (interpreter threads) and ``core`` (the processor core to stay
+on, or null) are always in it; the other keys say what to measure. The worker prints JSON objects,
+one a line::
 
-    {"runtime": "…", "peak_bytes": 41324544}              always, after the first answer
-    {"latencies_us": [26.3, 26.1, …]}                         to a task with "calls" and "warmup"
-    {"rates": [38012.5, …]}                               to one with "batches"
-    {"answers": […], "scores": […], "true_scores": […]}   to one with "labels", an .npy of int64
-    {"error": "…", "kind": "ModelFileError"}              in the place of any of them
+    {"runtime": "…", "peak_bytes": 41324544}                   always, after the first prediction
+    {"latencies_us": [26.3, 26.1, …]}                          for "iterations" and "warmup"
+    {"images_per_second": [38012.5, …]}                        for "batches"
+    {"predictions": […], "scores": […], "true_label_scores": […]}  for "labels", an .npy of int64
+    {"error": "…", "kind": "ModelFileError"}                   instead of any of them
 
-The time to the first line is the model's start: what is not needed until then is imported later.
+The time to the first line is the time to first prediction, so everything that the first prediction
+does not need is imported after it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import numpy as np
 
-from fmx_runtime.errors import FmxError
+from fmx_runtime.errors import FmxError, ModelFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,31 +36,31 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictor", "serve"]
 
-_CHUNK = 256
-_CALLS_S = 2.0
-_RATE_S = 0.2
+_BATCH = 256
+_LATENCY_SECONDS = 2.0
+_THROUGHPUT_SECONDS = 0.2
 
 
 class Predictor(Protocol):
-    """A model, ready to answer; pixels in, probabilities out."""
+    """A loaded model: takes pixels, returns scores."""
 
     @property
     def runtime(self) -> str:
         """Interpreter and version."""
 
-    def answer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer one image, uint8 ``(1, height, width, channels)``: float32 ``(1, classes)``."""
+    def predict_one(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Predict one image, uint8 ``(1, height, width, channels)``: float32 ``(1, classes)``."""
 
     def predict(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Answer n images, uint8 ``(n, height, width, channels)``: float32 ``(n, classes)``."""
+        """Predict n images, uint8 ``(n, height, width, channels)``: float32 ``(n, classes)``."""
 
 
-def serve(arguments: Sequence[str], open_subject: Callable[[str, int], Predictor]) -> int:
-    """Do one task, see above.
+def serve(arguments: Sequence[str], open_predictor: Callable[[str, int], Predictor]) -> int:
+    """Do one task, as the module's docstring describes.
 
     Args:
-        arguments: of the process.
-        open_subject: called with the model's path and a number of threads.
+        arguments: the process's arguments: model, images, task.
+        open_predictor: called with the model's path and the number of threads.
 
     Returns:
         The exit code.
@@ -67,79 +69,103 @@ def serve(arguments: Sequence[str], open_subject: Callable[[str, int], Predictor
     task = json.loads(text)
     if task["core"] is not None:
         os.sched_setaffinity(0, {task["core"]})
-    replies = _own_stdout()
+    replies = _claim_stdout()
     try:
         images = np.load(images_path, mmap_mode="r")
-        subject = open_subject(model, task["threads"])
-        subject.answer(np.array(images[:1]))
-        _say(replies, {"runtime": subject.runtime, "peak_bytes": _peak_bytes()})
-        _say(replies, _measured(subject, images, task))
+        predictor = open_predictor(model, task["threads"])
+        predictor.predict_one(np.array(images[:1]))
+        _write(replies, {"runtime": predictor.runtime, "peak_bytes": _peak_bytes()})
+        _write(replies, _measure(predictor, images, task, model))
     except FmxError as error:
-        _say(replies, {"error": str(error), "kind": type(error).__name__})
+        _write(replies, {"error": str(error), "kind": type(error).__name__})
         return error.exit_code
     return 0
 
 
-class _File:
-    """A model file, as a device runs it."""
+class _ModelFile:
+    """A model file, opened as a device opens it."""
 
     def __init__(self, path: str, threads: int) -> None:
         from fmx_runtime.classifier import Classifier
 
         self._classifier = Classifier(path, threads=threads)
-        self.answer = self.predict = self._classifier.predict
+        self.predict_one = self.predict = self._classifier.predict
 
     @property
     def runtime(self) -> str:
         return self._classifier.backend
 
 
-def _measured(
-    subject: Predictor, images: NDArray[np.uint8], task: dict[str, Any]
+def _measure(
+    predictor: Predictor, images: NDArray[np.uint8], task: dict[str, Any], model: str
 ) -> dict[str, list[Any]]:
-    from fmx_runtime.bench.latency import rate, time_calls
+    """Do what the task says, and return the reply to it."""
+    from fmx_runtime.bench.latency import time_batches, time_calls
 
-    if "calls" in task:
-        calls, warmup = task["calls"], task["warmup"]
-        times = time_calls(subject.answer, images, calls=calls, warmup=warmup, seconds=_CALLS_S)
+    if "iterations" in task:
+        times = time_calls(
+            predictor.predict_one,
+            images,
+            iterations=task["iterations"],
+            warmup=task["warmup"],
+            seconds=_LATENCY_SECONDS,
+        )
         return {"latencies_us": [round(value, 2) for value in times]}
     if "batches" in task:
-        rates = [
-            rate(subject.predict, images, batch=batch, seconds=_RATE_S) for batch in task["batches"]
+        throughputs = [
+            time_batches(predictor.predict, images, batch=batch, seconds=_THROUGHPUT_SECONDS)
+            for batch in task["batches"]
         ]
-        return {"rates": [round(value, 1) for value in rates]}
-    rows = np.concatenate(
+        return {"images_per_second": [round(value, 1) for value in throughputs]}
+    return _predict_all(predictor, images, np.load(task["labels"]), model)
+
+
+def _predict_all(
+    predictor: Predictor, images: NDArray[np.uint8], labels: NDArray[np.int64], model: str
+) -> dict[str, list[Any]]:
+    """Predict each image once.
+
+    Raises:
+        ModelFileError: A score is not a finite number.
+    """
+    scores = np.concatenate(
         [
-            subject.predict(np.ascontiguousarray(images[i : i + _CHUNK]))
-            for i in range(0, len(images), _CHUNK)
+            predictor.predict(np.ascontiguousarray(images[i : i + _BATCH]))
+            for i in range(0, len(images), _BATCH)
         ]
     )
-    true = rows[np.arange(len(rows)), np.load(task["labels"])]
+    if not np.isfinite(scores).all():
+        bad = np.count_nonzero(~np.isfinite(scores).all(axis=1))
+        raise ModelFileError(
+            f"'{model}': the scores of {bad:,} of {len(scores):,} images are not finite numbers; "
+            "export the model again"
+        )
+    true_label_scores = scores[np.arange(len(scores)), labels]
     return {
-        "answers": rows.argmax(axis=1).tolist(),
-        "scores": rows.max(axis=1).astype(float).round(4).tolist(),
-        # these may be small, and count by their logarithm
-        "true_scores": [float(f"{value:.4g}") for value in true.tolist()],
+        "predictions": scores.argmax(axis=1).tolist(),
+        "scores": scores.max(axis=1).astype(float).round(4).tolist(),
+        # significant digits, as these may be small and enter the log loss by their logarithm
+        "true_label_scores": [float(f"{value:.4g}") for value in true_label_scores.tolist()],
     }
 
 
-def _own_stdout() -> TextIO:
-    """Standard output for replies alone: what libraries print goes to standard error."""
+def _claim_stdout() -> TextIO:
+    """Return a stream for replies alone; what libraries print goes to standard error."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return replies
 
 
-def _say(replies: TextIO, reply: dict[str, Any]) -> None:
-    replies.write(json.dumps(reply) + "\n")
+def _write(replies: TextIO, reply: dict[str, Any]) -> None:
+    replies.write(json.dumps(reply, allow_nan=False) + "\n")
     replies.flush()
 
 
 def _peak_bytes() -> int:
-    """The most memory this process ever held.
+    """Return the peak memory of this process.
 
-    Linux's VmHWM begins anew with each program; ru_maxrss, all that other systems have, is handed
-    down from the process that started this one.
+    Linux's VmHWM starts anew with each program; ru_maxrss, all that other systems have, is
+    inherited from the process that started this one.
     """
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:  # noqa: PTH123
@@ -152,4 +178,4 @@ def _peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(sys.argv[1:], _File))
+    sys.exit(serve(sys.argv[1:], _ModelFile))

@@ -79,7 +79,7 @@ def test_a_benchmark(here: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (run,) = Result.from_json((tmp_path / "result.json").read_text("utf-8")).runs
     assert run.machine.architecture == platform.machine()
-    assert len(run.variants[0].rounds[0].latencies_us) == 10
+    assert len(run.variants[0].repeats[0].latencies_us) == 10
     with np.load(here / "images.npz") as arrays:
         rows = Classifier(model).predict(arrays["images"][:50])
-    assert run.variants[0].answers[:50] == tuple(rows.argmax(axis=1).tolist())
+    assert run.variants[0].predictions[:50] == tuple(rows.argmax(axis=1).tolist())

@@ -1,4 +1,4 @@
-"""Devices, over a real sshd on this machine."""
+"""Measuring on a device, over a real sshd on this machine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fmx_benchmarks.measure.device import Device, DeviceError, measure
-from fmx_runtime.errors import DataError
+from fmx_benchmarks.measure.device import measure_on_device
+from fmx_benchmarks.measure.ssh import Device, DeviceError
 from fmx_runtime.labeled_images import save
 
 if TYPE_CHECKING:
@@ -37,41 +37,17 @@ def _measure(
     server: Server, files: Sequence[Path], npz: Path, progress: Callable[[str], None]
 ) -> Result:
     device = Device.parse(server.url)
-    return measure(device, files, npz, rounds=3, calls=20, progress=progress)
+    return measure_on_device(device, files, npz, repeats=3, iterations=20, progress=progress)
 
 
-def _left(server: Server) -> list[str]:
-    """What devices have left behind, after a moment to clean up."""
+def _left_behind(server: Server) -> list[str]:
+    """Return what is left in the device's temporary folder, after some time to clean up."""
     for _ in range(100):
         left = [path.name for path in (server.folder / "tmp").iterdir()]
         if not left:
             break
         time.sleep(0.1)
     return left
-
-
-@pytest.mark.parametrize(
-    ("text", "device"),
-    [
-        ("ssh://pi@raspberrypi", Device("raspberrypi", "pi")),
-        ("ssh://raspberrypi.local:2222", Device("raspberrypi.local", None, 2222)),
-        ("ssh://a.b@10.0.0.7/", Device("10.0.0.7", "a.b")),
-    ],
-)
-def test_devices_are_named_by_url(text: str, device: Device) -> None:
-    """User, host and port are read, and written again."""
-    assert Device.parse(text) == device
-    assert Device.parse(str(device)) == device
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["pi@raspberrypi", "ssh://", "ssh://-oProxyCommand=x", "ssh://pi@", "http://a", "ssh://a b"],
-)
-def test_what_is_no_device(text: str) -> None:
-    """Anything else, options of ssh among it, is refused with the form."""
-    with pytest.raises(DataError, match="write ssh://user@host"):
-        Device.parse(text)
 
 
 def test_a_device_measures(
@@ -81,29 +57,29 @@ def test_a_device_measures(
     result: Result,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A device installs the runtime, answers as this machine does, and has nothing left after."""
+    """A device installs the runtime, predicts as this machine does, and is cleaned up."""
     monkeypatch.setenv("FMX_SSH", sshd.ssh())
-    told: list[str] = []
-    (run,) = _measure(sshd, files, npz, told.append).runs
-    assert run.place == f"127.0.0.1:{sshd.port}"
+    lines: list[str] = []
+    (run,) = _measure(sshd, files, npz, lines.append).runs
+    assert run.device == f"127.0.0.1:{sshd.port}"
     assert not run.failures
-    here = {variant.sha256: variant for variant in result.runs[0].variants}
+    local = {variant.sha256: variant for variant in result.runs[0].variants}
     for variant in run.variants:
-        assert variant.answers == here[variant.sha256].answers
-        assert [len(one.latencies_us) for one in variant.rounds] == [20] * 3
+        assert variant.predictions == local[variant.sha256].predictions
+        assert [len(one.latencies_us) for one in variant.repeats] == [20] * 3
     assert "fmx-toolkit" not in run.machine.packages
-    assert any("round 2 of 3" in line for line in told)
-    assert not _left(sshd)
+    assert any("repeat 2 of 3" in line for line in lines)
+    assert not _left_behind(sshd)
 
 
 def test_a_lost_connection(
     sshd: Server, files: Sequence[Path], npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that dies while it measures is told, and the device is cleaned up."""
+    """A connection that is lost in every attempt is an error, and the device is cleaned up."""
     monkeypatch.setenv("FMX_SSH", sshd.ssh())
 
     def cut(line: str) -> None:
-        if "round 1" in line:
+        if "repeat 1" in line:
             found = subprocess.run(
                 ["pgrep", "-P", str(sshd.pid)], capture_output=True, text=True, check=True
             )
@@ -113,7 +89,7 @@ def test_a_lost_connection(
     with pytest.raises(DeviceError, match=r"127\.0\.0\.1:\d+: the connection was lost") as caught:
         _measure(sshd, files[:1], npz, cut)
     assert "\n" not in str(caught.value)
-    assert not _left(sshd)
+    assert not _left_behind(sshd)
     running = subprocess.run(
         ["pgrep", "-f", f"{sshd.folder}/tmp"],  # noqa: S108
         capture_output=True,
@@ -126,7 +102,7 @@ def test_a_lost_connection(
 def test_ctrl_c_cleans_up(
     sshd: Server, files: Sequence[Path], npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C while it installs ends here and there, and leaves nothing."""
+    """Ctrl-C while it installs ends the work here and there, and leaves nothing behind."""
     monkeypatch.setenv("FMX_SSH", sshd.ssh())
 
     def interrupt(line: str) -> None:
@@ -135,14 +111,14 @@ def test_ctrl_c_cleans_up(
 
     with pytest.raises(KeyboardInterrupt):
         _measure(sshd, files[:1], npz, interrupt)
-    assert not _left(sshd)
+    assert not _left_behind(sshd)
 
 
 @pytest.fixture
-def odd(
+def modify_device(
     sshd: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, str], None]:
-    """Makes the device odd: another PATH, or a line of shell before each command."""
+    """Modify the device: ``modify_device(name, line)`` runs a line of shell before each command."""
 
     def make(name: str, before: str) -> None:
         script = tmp_path / f"{name}.sh"
@@ -161,7 +137,7 @@ def _program(folder: Path, name: str, text: str) -> None:
 
 
 def _few_programs(folder: Path) -> None:
-    """What every system has, and no Python."""
+    """Link the programs that every system has; Python is not among them."""
     folder.mkdir()
     for name in ("sh", "mktemp", "rm", "cat", "kill", "tar", "ls", "setsid"):
         found = subprocess.run(["which", name], capture_output=True, text=True, check=False)
@@ -170,20 +146,24 @@ def _few_programs(folder: Path) -> None:
 
 
 def test_no_python(
-    sshd: Server, files: Sequence[Path], npz: Path, tmp_path: Path, odd: Callable[[str, str], None]
+    sshd: Server,
+    files: Sequence[Path],
+    npz: Path,
+    tmp_path: Path,
+    modify_device: Callable[[str, str], None],
 ) -> None:
-    """A device without Python is told what to install."""
+    """A device without Python is an error that says what to install."""
     _few_programs(tmp_path / "bin")
-    odd("bare", f"PATH={tmp_path / 'bin'}; export PATH")
+    modify_device("bare", f"PATH={tmp_path / 'bin'}; export PATH")
     with pytest.raises(DeviceError, match="it has no python3: 'sudo apt install python3"):
         _measure(sshd, files[:1], npz, lambda _: None)
-    assert not _left(sshd)
+    assert not _left_behind(sshd)
 
 
 @pytest.mark.parametrize(
     ("program", "text", "message"),
     [
-        ("uname", "echo riscv64", r"no interpreter is made for its processor, riscv64"),
+        ("uname", "echo riscv64", r"there is no interpreter for its processor, riscv64"),
         ("python3", "cat >/dev/null; echo python 3 9; echo venv", "it has Python 3.9"),
         (
             "python3",
@@ -197,23 +177,23 @@ def test_no_python(
         ),
     ],
 )
-def test_devices_that_cannot(  # noqa: PLR0917
+def test_devices_that_lack_something(  # noqa: PLR0917
     sshd: Server,
     files: Sequence[Path],
     npz: Path,
     tmp_path: Path,
-    odd: Callable[[str, str], None],
+    modify_device: Callable[[str, str], None],
     program: str,
     text: str,
     message: str,
 ) -> None:
-    """Another architecture, an old Python, no venv and too little room are one line each."""
+    """Another processor, an old Python, no venv and too little room are one line each."""
     _program(tmp_path / "odd", program, text)
-    odd(f"key{abs(hash(text))}", f"PATH={tmp_path / 'odd'}:$PATH; export PATH")
+    modify_device(f"key{abs(hash(text))}", f"PATH={tmp_path / 'odd'}:$PATH; export PATH")
     with pytest.raises(DeviceError, match=message) as caught:
         _measure(sshd, files[:1], npz, lambda _: None)
     assert "\n" not in str(caught.value)
-    assert not _left(sshd)
+    assert not _left_behind(sshd)
 
 
 def test_a_disk_that_fills_up(
@@ -221,9 +201,9 @@ def test_a_disk_that_fills_up(
     files: Sequence[Path],
     npz: Path,
     tmp_path: Path,
-    odd: Callable[[str, str], None],
+    modify_device: Callable[[str, str], None],
 ) -> None:
-    """A disk that is full once the files are copied is told as that, and is cleaned up."""
+    """A disk that is full while files are copied is an error, and the device is cleaned up."""
     small = tmp_path / "small"
     small.mkdir()
     mounted = subprocess.run(
@@ -238,22 +218,12 @@ def test_a_disk_that_fills_up(
             "cat >/dev/null; echo python 3 11; echo venv; echo machine aarch64 64; "
             "echo free 900000000",
         )
-        odd("full", f"PATH={tmp_path / 'odd'}:$PATH; export PATH; TMPDIR={small}; export TMPDIR")
+        modify_device(
+            "full", f"PATH={tmp_path / 'odd'}:$PATH; export PATH; TMPDIR={small}; export TMPDIR"
+        )
         with pytest.raises(DeviceError, match="its disk is full; make room there"):
             _measure(sshd, files[:1], npz, lambda _: None)
         time.sleep(0.5)
         assert not list(small.iterdir())
     finally:
         subprocess.run(["umount", small], check=True)
-
-
-def test_who_is_not_let_in(
-    sshd: Server, files: Sequence[Path], npz: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A key that the device does not know, and a port where nobody listens, have their remedies."""
-    monkeypatch.setenv("FMX_SSH", sshd.ssh("stranger"))
-    with pytest.raises(DeviceError, match=r"Permission denied.*: install your key there"):
-        _measure(sshd, files[:1], npz, lambda _: None)
-    nobody = Device("127.0.0.1", None, 1)
-    with pytest.raises(DeviceError, match=r"Connection refused.*: is its ssh server running"):
-        measure(nobody, files[:1], npz, rounds=1, calls=1, progress=lambda _: None)

@@ -1,20 +1,20 @@
-"""Accuracies and how sure they are."""
+"""Accuracy, its intervals, log loss and calibration error."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fmx_benchmarks.statistics.accuracy import (
     Difference,
     Proportion,
+    accuracy_by_class,
+    accuracy_difference,
     calibration_error,
-    confusion,
-    difference,
+    confusion_matrix,
     log_loss,
-    per_class,
     proportion,
 )
 
@@ -29,11 +29,12 @@ from fmx_benchmarks.statistics.accuracy import (
         (1, 29, 0.0061, 0.1718),
     ],
 )
-def test_wilson_is_as_published(hits: int, total: int, low: float, high: float) -> None:
+def test_wilson_interval_as_published(hits: int, total: int, low: float, high: float) -> None:
     """The interval of a proportion is that of the published examples."""
     assert Proportion(hits, total).interval == pytest.approx((low, high), abs=5e-5)
 
 
+@settings(deadline=None)  # the first call loads SciPy
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_a_proportion_lies_in_its_interval(counts: tuple[int, int]) -> None:
     """0 <= low <= value <= high <= 1, and the interval mirrors when hits become misses."""
@@ -56,7 +57,7 @@ def test_matched_pairs_as_published() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 1000))
-def test_a_difference_turns_with_its_direction(gained: int, lost: int, same: int) -> None:
+def test_exchanging_models_changes_the_sign(gained: int, lost: int, same: int) -> None:
     """Exchanging model and reference changes the signs and nothing else."""
     total = gained + lost + same + 1
     one, other = Difference(gained, lost, total), Difference(lost, gained, total)
@@ -78,21 +79,23 @@ labeled = st.integers(2, 6).flatmap(
 
 
 @given(labeled)
-def test_the_figures_fit_together(data: tuple[int, list[tuple[int, int, int]]]) -> None:
-    """Confusion, accuracy by class and differences all count the same images."""
+def test_figures_are_consistent(data: tuple[int, list[tuple[int, int, int]]]) -> None:
+    """Confusion matrix, accuracy by class and differences count the same images."""
     classes, rows = data
-    labels, reference, answers = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    matrix = confusion(labels, answers, classes)
+    labels, reference, predictions = (
+        np.array(column, np.int64) for column in zip(*rows, strict=True)
+    )
+    matrix = confusion_matrix(labels, predictions, classes)
     assert matrix.sum() == len(labels)
-    assert matrix.trace() == proportion(answers == labels).hits
-    for label, share in enumerate(per_class(matrix)):
+    assert matrix.trace() == proportion(predictions == labels).hits
+    for label, share in enumerate(accuracy_by_class(matrix)):
         of_class = labels == label
         if share is None:
             assert not of_class.any()
         else:
-            assert share.value == pytest.approx(np.mean(answers[of_class] == label))
-    change = difference(labels, reference, answers)
-    expected = np.mean(answers == labels) - np.mean(reference == labels)
+            assert share.value == pytest.approx(np.mean(predictions[of_class] == label))
+    change = accuracy_difference(labels, reference, predictions)
+    expected = np.mean(predictions == labels) - np.mean(reference == labels)
     assert change.value == pytest.approx(expected)
 
 
@@ -102,14 +105,14 @@ def test_mcnemar_as_published() -> None:
     assert Difference(gained=0, lost=0, total=5).p_value == 1
 
 
-def test_log_loss_and_its_floor() -> None:
-    """The mean of -ln p; a probability of 0 counts as half a step of eight bits."""
+def test_log_loss_and_its_smallest_score() -> None:
+    """The mean of -ln p; a score of 0 counts as half a quantization step of eight bits."""
     assert log_loss(np.array([1.0, 0.5])) == pytest.approx(np.log(2) / 2)
     assert log_loss(np.array([0.0])) == pytest.approx(np.log(512))
 
 
 def test_calibration_error() -> None:
-    """Scores that are met are no error; a sure answer that is wrong is a whole one."""
+    """Calibrated scores have no error; a wrong prediction with score 1 has an error of 1."""
     scores, hits = np.array([0.75] * 4), np.array([True, True, True, False])
     assert calibration_error(scores, hits) == pytest.approx(0)
     assert calibration_error(np.array([1.0]), np.array([False])) == 1

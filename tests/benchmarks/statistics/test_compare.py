@@ -1,4 +1,4 @@
-"""What changed between two results; on the samples of the reference report."""
+"""Comparing two results, on the samples of the reference report."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _changed(result: Result, **values: Any) -> Result:
 def _slower(variant: Variant, factor: float) -> Any:
     return tuple(
         dataclasses.replace(one, latencies_us=tuple(factor * us for us in one.latencies_us))
-        for one in variant.rounds
+        for one in variant.repeats
     )
 
 
@@ -52,14 +52,18 @@ def _of(comparison: Comparison, metric: str, model: str = "TFLite int8") -> Chan
     return found
 
 
+@pytest.mark.timed
 def test_equal_results_have_not_changed(reference: Result) -> None:
-    """Nothing is beyond noise, every metric is there, and nothing is unknown; in two seconds."""
+    """Nothing is significant, every metric is there, and nothing is unknown; in two seconds.
+
+    The seconds are those of the processor, so that a busy machine is no failure.
+    """
     compare(reference, reference)  # loads SciPy
-    began = time.perf_counter()
+    start = time.process_time()
     comparison = compare(reference, reference)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - start < 2
     assert {one.metric for one in comparison.changes} == set(METRICS)
-    assert all(one.change.value == 0 and not one.is_real for one in comparison.changes)
+    assert all(one.change.value == 0 and not one.is_significant for one in comparison.changes)
     assert all(one.old == one.new for one in comparison.changes)
     assert not comparison.unknown + comparison.added + comparison.failures
     assert comparison.same_images
@@ -69,14 +73,14 @@ def test_equal_results_have_not_changed(reference: Result) -> None:
 def test_a_slower_model(reference: Result) -> None:
     """30 % more time is found in every percentile, and in the speed, and nowhere else."""
     variant = reference.runs[0].variants[INT8]
-    comparison = compare(reference, _changed(reference, rounds=_slower(variant, 1.3)))
+    comparison = compare(reference, _changed(reference, repeats=_slower(variant, 1.3)))
     for percent in (50, 90, 99):
         change = _of(comparison, f"latency_p{percent}")
         assert change.change.value == pytest.approx(30)
         assert change.new == pytest.approx(1.3 * change.old)
-        assert change.is_real
+        assert change.is_significant
     assert _of(comparison, "speedup").change.value == pytest.approx(100 / 1.3 - 100)
-    assert {(one.model, one.metric) for one in comparison.changes if one.is_real} == {
+    assert {(one.model, one.metric) for one in comparison.changes if one.is_significant} == {
         ("TFLite int8", metric)
         for metric in ("latency_p50", "latency_p90", "latency_p99", "speedup")
     }
@@ -85,26 +89,26 @@ def test_a_slower_model(reference: Result) -> None:
 def test_a_less_accurate_model(reference: Result) -> None:
     """57 images of 10,000 less are found with their interval; two images are within noise."""
     variant = reference.runs[0].variants[INT8]
-    right = [i for i, label in enumerate(reference.labels) if variant.answers[i] == label]
-    answers = list(variant.answers)
+    right = [i for i, label in enumerate(reference.labels) if variant.predictions[i] == label]
+    predictions = list(variant.predictions)
     found = {}
     for count in (2, 57):
         for i in right[:count]:
-            answers[i] = (reference.labels[i] + 1) % 10
+            predictions[i] = (reference.labels[i] + 1) % 10
         found[count] = _of(
-            compare(reference, _changed(reference, answers=tuple(answers))), "accuracy"
+            compare(reference, _changed(reference, predictions=tuple(predictions))), "accuracy"
         )
     assert found[57].change.value == -0.57  # a limit of that is met, not broken
     assert found[57].change.low < -0.57 < found[57].change.high < 0
-    assert not found[2].is_real
+    assert not found[2].is_significant
 
 
 def test_nothing_right_is_a_change(reference: Result) -> None:
     """A model that gets nothing right any more has an accuracy, of 0."""
     wrong = tuple((label + 1) % 10 for label in reference.labels)
-    change = _of(compare(reference, _changed(reference, answers=wrong)), "accuracy")
+    change = _of(compare(reference, _changed(reference, predictions=wrong)), "accuracy")
     assert change.new == 0
-    assert change.is_real
+    assert change.is_significant
 
 
 def test_names_may_change(reference: Result) -> None:
@@ -152,10 +156,10 @@ def test_other_machines_are_not_compared_in_time(
     assert reason.startswith(f"times are not compared: {name} ")
     assert reason.endswith(f", now {value}")
     assert {one.metric for one in comparison.unknown} == {
-        metric for metric, what in METRICS.items() if what.timed
+        metric for metric, what in METRICS.items() if what.is_timing
     }
     assert {one.metric for one in comparison.changes} == {
-        metric for metric, what in METRICS.items() if not what.timed
+        metric for metric, what in METRICS.items() if not what.is_timing
     }
 
 
@@ -173,13 +177,13 @@ def test_other_settings_are_not_compared(reference: Result) -> None:
     assert batches[0].reason == f"throughput is not compared: batches of 1, now of {largest}"
 
 
-def test_devices_are_compared_with_themselves(reference: Result) -> None:
+def test_devices_are_compared_by_name(reference: Result) -> None:
     """Each machine's models have its name; one that is not in the new result is missed."""
     (run,) = reference.runs
-    pi = dataclasses.replace(run, place="pi", variants=run.variants[1:])
+    pi = dataclasses.replace(run, device="pi", variants=run.variants[1:])
     both = dataclasses.replace(reference, runs=(run, pi))
     slow = _slower(run.variants[INT8], 1.3)
-    forged = (*run.variants[1:INT8], dataclasses.replace(run.variants[INT8], rounds=slow))
+    forged = (*run.variants[1:INT8], dataclasses.replace(run.variants[INT8], repeats=slow))
     slower = dataclasses.replace(pi, variants=(*forged, run.variants[4]))
     comparison = compare(both, dataclasses.replace(reference, runs=(run, slower)))
     on_pi = _of(comparison, "latency_p50", "TFLite int8 on pi").change.value

@@ -1,4 +1,4 @@
-"""What can change, and how sure that is; on the samples of the reference report."""
+"""Metrics and the intervals of their changes, on the samples of the reference report."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def _with(side: Side, **values: Any) -> Side:
     return Side(Analysis(dataclasses.replace(side.analysis.result, runs=(run,)), run), forged)
 
 
-def _noisy(side: Side, draw: np.random.Generator, *, rounds: int = 20, slower: float = 1) -> Side:
-    """The same model measured again: its rounds drawn again, each process some percent off."""
-    chosen = draw.integers(len(side.variant.rounds), size=rounds)
-    factors = slower * np.exp(draw.normal(0, 0.03, rounds))
+def _noisy(side: Side, draw: np.random.Generator, *, repeats: int = 20, slower: float = 1) -> Side:
+    """The same model measured again: its repeats drawn again, each process some percent off."""
+    chosen = draw.integers(len(side.variant.repeats), size=repeats)
+    factors = slower * np.exp(draw.normal(0, 0.03, repeats))
     return _with(
         side,
-        rounds=tuple(
+        repeats=tuple(
             dataclasses.replace(
                 one, latencies_us=tuple((factor * np.array(one.latencies_us)).tolist())
             )
-            for one, factor in zip([side.variant.rounds[i] for i in chosen], factors, strict=True)
+            for one, factor in zip([side.variant.repeats[i] for i in chosen], factors, strict=True)
         ),
     )
 
@@ -72,9 +72,9 @@ def _images(side: Side, chosen: NDArray[np.int64], *, name: str) -> Side:
     variants = tuple(
         dataclasses.replace(
             one,
-            answers=some(one.answers),
+            predictions=some(one.predictions),
             scores=some(one.scores),
-            true_scores=some(one.true_scores),
+            true_label_scores=some(one.true_label_scores),
         )
         for one in side.analysis.variants
     )
@@ -95,8 +95,8 @@ def test_values_are_those_of_the_report(side: Side) -> None:
         "agreement": 100 * analysis.agreement(variant).value,
         "log_loss": analysis.log_loss(variant),
         "calibration_error": 100 * analysis.calibration_error(variant),
-        "throughput": analysis.images_per_s(variant),
-        "start": analysis.start_s(variant),
+        "throughput": analysis.max_batch_throughput(variant),
+        "first_prediction": analysis.first_prediction_s(variant),
         "memory": analysis.peak_bytes(variant),
         "size": variant.size_bytes,
         "speedup": analysis.speedup(variant, baseline).value,
@@ -108,12 +108,14 @@ def test_values_are_those_of_the_report(side: Side) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(slower=st.floats(0.5, 2), wrong=st.integers(0, 300), seed=st.integers(0, 999))
-def test_directions_turn(side: Side, slower: float, wrong: int, seed: int) -> None:
-    """Exchanging old and new turns every change, and its interval."""
+def test_exchanging_old_and_new_inverts_changes(
+    side: Side, slower: float, wrong: int, seed: int
+) -> None:
+    """Exchanging old and new inverts every change and its interval."""
     draw = np.random.default_rng(seed)
-    answers = np.array(side.variant.answers)
-    answers[draw.choice(len(answers), wrong, replace=False)] = draw.integers(10, size=wrong)
-    other = _noisy(_with(side, answers=tuple(answers.tolist())), draw, slower=slower)
+    predictions = np.array(side.variant.predictions)
+    predictions[draw.choice(len(predictions), wrong, replace=False)] = draw.integers(10, size=wrong)
+    other = _noisy(_with(side, predictions=tuple(predictions.tolist())), draw, slower=slower)
     for metric in ("accuracy", "agreement", "log_loss", "calibration_error"):
         there, back = change(metric, side, other), change(metric, other, side)
         assert there.value == pytest.approx(-back.value)
@@ -125,43 +127,43 @@ def test_directions_turn(side: Side, slower: float, wrong: int, seed: int) -> No
 
 
 def test_noise_is_rarely_a_change(side: Side) -> None:
-    """Of 200 pairs of runs that differ by noise alone, about 95 % are not called changed."""
+    """Of 200 pairs of runs that differ by noise alone, about 95 % show no change."""
     draw = np.random.default_rng(0)
     alarms = dict.fromkeys(LATENCIES, 0)
     for _ in range(200):
         pair = _noisy(side, draw), _noisy(side, draw)
         for metric in LATENCIES:
-            alarms[metric] += change(metric, *pair).is_beyond(0)
+            alarms[metric] += change(metric, *pair).excludes(0)
     assert max(alarms.values()) < 0.08 * 200, alarms
 
 
-@pytest.mark.parametrize("rounds", [3, 4, 5])
-def test_noise_is_rarely_a_change_in_few_rounds(side: Side, rounds: int) -> None:
-    """The same of as few as three rounds, of which the bootstrap alone would be too sure."""
+@pytest.mark.parametrize("repeats", [3, 4, 5])
+def test_noise_is_rarely_a_change_in_few_repeats(side: Side, repeats: int) -> None:
+    """The same with as few as three repeats, for which the bootstrap is too narrow."""
     draw = np.random.default_rng(0)
-    pairs = [[_noisy(side, draw, rounds=rounds) for _ in range(2)] for _ in range(200)]
-    alarms = sum(change("latency_p50", *pair).is_beyond(0) for pair in pairs)
+    pairs = [[_noisy(side, draw, repeats=repeats) for _ in range(2)] for _ in range(200)]
+    alarms = sum(change("latency_p50", *pair).excludes(0) for pair in pairs)
     assert alarms < 0.08 * 200
 
 
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 9999))
 def test_a_slow_down_is_found(side: Side, seed: int) -> None:
-    """30 % more time is seen through the noise, as more than 10 %."""
+    """30 % more latency is found beyond the noise, as more than 10 %."""
     draw = np.random.default_rng(seed)
     found = change("latency_p50", _noisy(side, draw), _noisy(side, draw, slower=1.3))
-    assert found.is_beyond(0)
+    assert found.excludes(0)
     assert found.value > 10
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "calibration_error"])
 def test_an_exchange_of_images_is_rarely_a_change(side: Side, metric: str) -> None:
-    """Two models that are float or int8, image by image by chance, seldom seem different."""
+    """Two models that are float or int8 by chance for each image seldom seem different."""
     draw = np.random.default_rng(0)
     both = (side.variant, _kind(side.analysis, "float32").variant)
-    fields = ("answers", "scores", "true_scores")
+    fields = ("predictions", "scores", "true_label_scores")
     columns = {name: np.array([getattr(one, name) for one in both]) for name in fields}
-    count, alarms = len(side.variant.answers), 0
+    count, alarms = len(side.variant.predictions), 0
     for _ in range(100):
         heads = draw.integers(2, size=count)
         old, new = (
@@ -171,7 +173,7 @@ def test_an_exchange_of_images_is_rarely_a_change(side: Side, metric: str) -> No
             )
             for which in (heads, 1 - heads)
         )
-        alarms += change(metric, old, new).is_beyond(0)
+        alarms += change(metric, old, new).excludes(0)
     assert alarms <= 10
 
 
@@ -180,7 +182,7 @@ def test_other_images_are_another_sample(side: Side) -> None:
 
     A change that is real for matched images need not be for two samples.
     """
-    numbers = np.arange(len(side.variant.answers))
+    numbers = np.arange(len(side.variant.predictions))
     halves = [_images(side, numbers[start::2], name=str(start)) for start in (0, 1)]
     for metric in ("accuracy", "agreement", "log_loss", "calibration_error"):
         two = change(metric, *halves)
@@ -199,7 +201,7 @@ def test_newcombe(side: Side) -> None:
     old, new = (
         _with(
             one,
-            answers=tuple(
+            predictions=tuple(
                 label if i < hits else (label + 1) % 10
                 for i, label in enumerate(one.analysis.result.labels)
             ),
@@ -211,19 +213,19 @@ def test_newcombe(side: Side) -> None:
 
 
 def test_too_few_samples(side: Side) -> None:
-    """Of two rounds, or one image, nothing is known."""
-    short = _with(side, rounds=side.variant.rounds[:2])
+    """Two repeats, or one image, give an interval without bounds."""
+    short = _with(side, repeats=side.variant.repeats[:2])
     assert change("latency_p50", side, short).low == -math.inf
     one = _images(side, np.array([0]), name="one")
     assert change("log_loss", one, one).low == -math.inf
 
 
-def test_what_is_no_number(side: Side) -> None:
-    """A figure that is missing or no number is none; one that is 0 is."""
+def test_values_that_are_not_numbers(side: Side) -> None:
+    """A figure that is missing or not a number has no value; one that is 0 has."""
     assert value("throughput", _with(side, throughputs=())) is None
     nan = (math.nan,) * len(side.variant.scores)
-    assert value("log_loss", _with(side, true_scores=nan)) is None
+    assert value("log_loss", _with(side, true_label_scores=nan)) is None
     assert value("calibration_error", _with(side, scores=nan)) is None
     wrong = tuple((label + 1) % 10 for label in side.analysis.result.labels)
-    assert value("accuracy", _with(side, answers=wrong)) == 0
+    assert value("accuracy", _with(side, predictions=wrong)) == 0
     assert set(METRICS) >= {"accuracy", *LATENCIES}

@@ -1,4 +1,4 @@
-"""Limits for changes."""
+"""Regression limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fmx_benchmarks.statistics import regression_limits
 from fmx_benchmarks.statistics.compare import Change, Comparison, Unknown
-from fmx_benchmarks.statistics.estimate import Estimate
+from fmx_benchmarks.statistics.confidence_intervals import Estimate
 from fmx_benchmarks.statistics.metrics import METRICS
 from fmx_runtime.errors import DataError
 
@@ -44,18 +44,18 @@ def test_limits(text: str, model: str, metric: str, side: str, limit: float) -> 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("latency", "is no limit; write for example 'latency_p50 > .* with one of accuracy, "),
-        ("latency_p50 >= 10%", "is no limit"),
-        ("latency_p50 > ten", "is no limit"),
-        ("size\n> 1%\nx", "is no limit"),
-        ("", "is no limit"),
-        ("speed > 10%", "there is no 'speed'; choose accuracy, "),
+        ("latency", "is not a limit; write for example 'latency_p50 > .* with one of accuracy, "),
+        ("latency_p50 >= 10%", "is not a limit"),
+        ("latency_p50 > ten", "is not a limit"),
+        ("size\n> 1%\nx", "is not a limit"),
+        ("", "is not a limit"),
+        ("speed > 10%", "there is no metric 'speed'; choose accuracy, "),
         ("latency_p50 > 10", "is in percent, as in 'size > \\+5%'"),
         ("accuracy < -0.2%", "is in percentage points, without %, as in 'accuracy < -0.2'"),
         ("log_loss > 1%", "is in nats, without %, as in 'log_loss > \\+0.01'"),
     ],
 )
-def test_limits_that_are_none(text: str, message: str) -> None:
+def test_texts_that_are_not_limits(text: str, message: str) -> None:
     """What cannot be read is one line that names what can."""
     with pytest.raises(DataError, match=message) as caught:
         regression_limits.parse(text)
@@ -75,7 +75,7 @@ def test_examples_are_limits() -> None:
 
 @given(st.text() | st.from_regex(r"(\w+:)? ?\w+ [<>] [+-]?\d+\.?\d*%?", fullmatch=True))
 def test_any_text_is_a_limit_or_an_error(text: str) -> None:
-    """Nothing but a DataError of one line comes of a wrong limit."""
+    """A wrong limit raises a `DataError` of one line and nothing else."""
     try:
         assert regression_limits.parse(text).metric in METRICS
     except DataError as error:
@@ -98,7 +98,7 @@ def test_words_choose_models(words: str, models: list[str]) -> None:
     """A limit is for the models with all of its words; the Keras model has to be named."""
     every = ["Keras float32", "TFLite float32", "TFLite int8", "ONNX int8", "TFLite int8 on pi"]
     limit = regression_limits.parse(f"{words}: size > 0%" if words else "size > 0%")
-    assert [model for model in every if limit.is_for(model)] == models
+    assert [model for model in every if limit.applies_to(model)] == models
 
 
 @given(
@@ -113,8 +113,10 @@ def test_no_change_breaks_no_limit(metric: str, side: str, limit: int, half: flo
         f"{metric} {side} {limit}{'%' if METRICS[metric].unit == '%' else ''}"
     )
     comparison = _of(_change(metric, 0.0, half=half))
-    assert not regression_limits.failing(read, comparison)
-    assert not regression_limits.unjudged(read, comparison)
+    verdict = regression_limits.judge(read, comparison)
+    assert not verdict.violations
+    assert not verdict.unjudged
+    assert verdict.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -125,10 +127,9 @@ def test_beyond_the_limit_and_beyond_noise(value: float, half: float, fails: boo
     """A change breaks a limit that it is beyond, not one that it meets, and only if it is real."""
     change = _change("latency_p50", value, half=half)
     comparison = _of(change, _change("latency_p90", 99, half=1))
-    assert (
-        regression_limits.failing(regression_limits.parse("latency_p50 > +10%"), comparison)
-        == (change,) * fails
-    )
+    verdict = regression_limits.judge(regression_limits.parse("latency_p50 > +10%"), comparison)
+    assert verdict.violations == (change,) * fails
+    assert verdict.exit_code == int(fails)
 
 
 def test_what_cannot_be_judged_does_not_pass() -> None:
@@ -143,11 +144,13 @@ def test_what_cannot_be_judged_does_not_pass() -> None:
     told = {
         "size > 0%": ("ONNX int8 is not in the new result",),
         "tflite: size > 0%": (),
-        "latency_p50 > 0%": ("TFLite int8 has too few rounds: measure more",),
-        "keras: throughput < 0%": ("Keras float32 has too few rounds: measure more",),
+        "latency_p50 > 0%": ("TFLite int8 has too few repeats: measure more",),
+        "keras: throughput < 0%": ("Keras float32 has too few repeats: measure more",),
         "throughput < 0%": ("no model file in both results has throughput",),
         "int4: size > 0%": ("no 'int4' in both results has size",),
     }
     for text, reasons in told.items():
-        assert regression_limits.unjudged(regression_limits.parse(text), comparison) == reasons
-        assert not regression_limits.failing(regression_limits.parse(text), comparison)
+        verdict = regression_limits.judge(regression_limits.parse(text), comparison)
+        assert verdict.unjudged == reasons
+        assert not verdict.violations
+        assert verdict.exit_code == (3 if reasons else 0)
