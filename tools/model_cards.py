@@ -2,14 +2,14 @@
 
     python tools/model_cards.py exports/baseline/baseline.float32.tflite [PHOTOS]
 
-Times are against the float file that is named, in turns; those that a card has from other kinds of
-processors stay. PHOTOS is a folder of photos of clothes, one folder for each kind, on which
-nothing was trained. Wants a quiet machine.
+Latencies are compared with the given float file, in turns. Latencies that a model card has from
+other kinds of processors are kept. PHOTOS is a folder of photos of clothes with one folder per
+kind; nothing may have been trained on them. Needs a quiet machine.
 """
-# ruff: noqa: INP001, T201 (a program that writes pages)
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import subprocess
@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from photo_accuracy import accuracy  # the tool beside this one
+from model_card_text import (
+    CHOSEN_SEED,
+    PHOTOS_NOT_MEASURED,
+    PHOTOS_TEMPLATE,
+    PURPOSES,
+    TEMPLATE,
+)
+from photo_accuracy import accuracy
 
 from fmx_benchmarks.statistics.accuracy import proportion
 from fmx_benchmarks.statistics.analysis import Analysis
@@ -31,221 +38,224 @@ from fmx_runtime.support.atomic import make_folder, write
 from fmx_training import recipes
 from fmx_training.data import fashion_mnist
 from fmx_training.data.clothing_photos import KINDS
-from fmx_training.loop.evaluate import Evaluation, confused_pairs, in_words
+from fmx_training.loop.evaluate import Evaluation, confused_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-TRAINED = Path("training/trained")
+    from fmx_runtime.model_file.metadata import ModelMetadata
+    from fmx_training.data.dataset import Dataset
+
+TRAINED = Path(__file__).resolve().parent.parent / "training" / "trained"
 DOCUMENTS = Path("docs/models")
-PURPOSES: Mapping[str, str] = {
-    "nano": "fits a microcontroller's flash beside the program",
-    "edge": "comes with fmx-runtime, and is what `fmx train` trains where no recipe is named",
-    "max": "is for accuracy, where an image may take milliseconds, and teaches the others",
-}
 
 
 @dataclass(frozen=True)
-class Trained:
-    """One seed of a recipe: its folder and what its int8 file says to the test images."""
+class TrainedModel:
+    """One seed of a recipe.
+
+    Attributes:
+        folder: its run folder.
+        file: its int8 file.
+        metadata: metadata of the file.
+        predictions: predicted classes of the test images.
+    """
 
     folder: Path
     file: Path
-    called: NDArray[np.int64]
-    validated: float
-    """Accuracy on the validation images, as the file says itself."""
+    metadata: ModelMetadata
+    predictions: NDArray[np.int64]
 
     @property
-    def seed(self) -> int:
-        """Of everything random in its training."""
-        return int(_info(self.folder)["seed"])
+    def run(self) -> dict[str, Any]:
+        """The contents of run.json."""
+        return _read_run(self.folder)
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Accuracy on the validation images, according to the metadata."""
+        measured = self.metadata.accuracy
+        return (measured.file if measured else None) or 0.0
 
 
-def main(float_file: Path, photos: Path | None) -> None:
-    """Measure everything, write all cards."""
+def main() -> None:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("float_file", type=Path, metavar="FLOAT_FILE", help="TFLite file")
+    parser.add_argument("photos", type=Path, nargs="?", metavar="PHOTOS")
+    parser.add_argument("--recipe", choices=PURPOSES, action="append", help="may be repeated")
+    parser.add_argument("--test-images", type=int, default=10_000, metavar="N")
+    parser.add_argument("--bench", nargs="*", default=[], metavar="OPTION=VALUE")
+    options = parser.parse_args()
     test = fashion_mnist.load().test
-    seeds = {name: _trained(name, test.images) for name in PURPOSES}
-    speeds = _speeds(float_file, [_best(some).file for some in seeds.values() if some])
+    test = test.take(np.arange(min(options.test_images, len(test))), test.name)
+    models = {name: load_models(name, test) for name in options.recipe or PURPOSES}
+    bench_options = [f"--{option}" for option in options.bench]
+    latencies = measure_latencies(
+        options.float_file, [_best(seeds).file for seeds in models.values()], bench_options
+    )
     make_folder(DOCUMENTS)
-    for name, some in seeds.items():
-        if some:
-            document = DOCUMENTS / f"{name}.md"
-            times = _times(document, *speeds[_best(some).file.name])
-            write(document, _card(name, some, test.labels, times, photos))
-            print(f"wrote {document}")
+    for name, seeds in models.items():
+        document = DOCUMENTS / f"{name}.md"
+        rows = _latency_rows(document, *latencies[_best(seeds).file.name])
+        write(document, model_card(name, seeds, test, rows, options.photos))
+        print(f"wrote {document}")
 
 
-def _best(some: Sequence[Trained]) -> Trained:
-    """The seed that the card is about; for edge, the one that comes with the runtime."""
-    return max(some, key=lambda one: one.validated)
-
-
-def _trained(name: str, images: NDArray[np.uint8]) -> list[Trained]:
-    found = []
+def load_models(name: str, test: Dataset) -> list[TrainedModel]:
+    """Return all seeds of a recipe with their predictions for the test images."""
+    models = []
     for folder in sorted(TRAINED.glob(f"{name}-*")):
         file = folder / f"{name}.int8.tflite"
         classifier = Classifier(file)
-        called, known = classifier.predict(images).argmax(axis=1), classifier.card.accuracy
-        found.append(Trained(folder, file, called, known.file if known else 0.0))
-    return found
+        predictions = classifier.predict(test.images).argmax(axis=1)
+        models.append(TrainedModel(folder, file, classifier.metadata, predictions))
+    return models
 
 
-def _speeds(float_file: Path, files: Sequence[Path]) -> dict[str, tuple[str, str]]:
-    """By file name, on what processor it takes how long beside the float file, in words."""
+def _best(seeds: Sequence[TrainedModel]) -> TrainedModel:
+    """Return the seed that the model card is about; for edge, the one in the runtime."""
+    return max(seeds, key=lambda model: model.validation_accuracy)
+
+
+def measure_latencies(
+    float_file: Path, files: Sequence[Path], bench_options: Sequence[str]
+) -> dict[str, tuple[str, str]]:
+    """Return the processor and the latency compared with the float file, by file name."""
     with tempfile.TemporaryDirectory() as name:
-        command = [Path(sys.executable).with_name("fmx"), "bench", float_file, *files]
-        subprocess.run([*command, "-o", name], check=True, stdout=subprocess.DEVNULL)
+        fmx = Path(sys.executable).with_name("fmx")
+        command = [fmx, "bench", float_file, *files, *bench_options, "-o", name]
+        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL)
         result = Result.from_json(Path(name, "result.json").read_text("utf-8"))
     analysis, machine = Analysis(result, result.runs[0]), result.runs[0].machine
     variants = {variant.name: variant for variant in analysis.variants}
     reference = variants.pop(float_file.name)
     instructions = ", ".join(machine.int8_instructions) or "no int8 instructions"
-    words = {}
+    latencies = {}
     for name, variant in variants.items():
         own, other = (analysis.latency_us(one, 50) for one in (variant, reference))
         speed = analysis.speedup(variant, reference)
-        time = (
-            f"{own:.1f} µs, where `{float_file.name}` takes {other:.1f} µs: "
+        latency = (
+            f"{own:.1f} µs; `{float_file.name}` takes {other:.1f} µs: "
             f"{speed.value:.2f} times as fast ({speed.low:.2f} to {speed.high:.2f}; one thread)"
         )
-        words[name] = f"{machine.processor}, {instructions}", time
-    return words
+        latencies[name] = f"{machine.processor}, {instructions}", latency
+    return latencies
 
 
-def _times(document: Path, processor: str, time: str) -> str:
-    """The card's rows about time: this processor's, and what the card has of others."""
+def _latency_rows(document: Path, processor: str, latency: str) -> str:
+    """Return the latency rows: this processor's, and those of others from the existing card."""
     text = document.read_text("utf-8") if document.exists() else ""
-    rows = dict(re.findall(r"^\| p50 of one image, (.+?) \| (.+) \|$", text, re.MULTILINE))
-    rows[processor] = time
-    return "\n".join(f"| p50 of one image, {name} | {rows[name]} |" for name in sorted(rows))
+    rows = dict(re.findall(r"^\| latency p50, (.+?) \| (.+) \|$", text, re.MULTILINE))
+    rows[processor] = latency
+    return "\n".join(f"| latency p50, {name} | {rows[name]} |" for name in sorted(rows))
 
 
-def _card(
-    name: str,
-    some: Sequence[Trained],
-    labels: NDArray[np.int64],
-    times: str,
-    photos: Path | None,
+def model_card(
+    name: str, seeds: Sequence[TrainedModel], test: Dataset, latencies: str, photos: Path | None
 ) -> str:
-    best, shares = _best(some), [float(np.mean(one.called == labels)) for one in some]
-    card = Classifier(best.file).card
-    info = _info(best.folder)
-    share = float(np.mean(best.called == labels))
-    low, high = proportion(best.called == labels).interval
-    confusion = np.zeros((len(card.labels),) * 2, np.int64)
-    np.add.at(confusion, (labels, best.called), 1)
-    rows = tuple(tuple(row) for row in confusion.tolist())
-    evaluation = Evaluation("test", len(labels), share, 0.0, rows)
-    seeds = "\n".join(
-        f"| {one.seed} | {one.validated:.2%} | {tested:.2%} | "
-        f"{one.file.stat().st_size / 1000:.1f} KB | [{one.folder.name}](../../{one.folder}) |"
-        for one, tested in zip(some, shares, strict=True)
+    """Return the model card of a recipe."""
+    best = _best(seeds)
+    metadata, run = best.metadata, best.run
+    accuracies = [float(np.mean(model.predictions == test.labels)) for model in seeds]
+    best_accuracy = proportion(best.predictions == test.labels)
+    low, high = best_accuracy.interval
+    recipe_epochs = recipes.get(name).epochs
+    return TEMPLATE.format(
+        name=name,
+        purpose=PURPOSES[name],
+        metadata=metadata,
+        labels=", ".join(metadata.labels),
+        file_kb=best.file.stat().st_size / 1000,
+        test_images=len(test),
+        mean=np.mean(accuracies),
+        seeds=len(seeds),
+        seed=run["seed"],
+        accuracy=best_accuracy.value,
+        low=low,
+        high=high,
+        latencies=latencies,
+        commands="\n".join(_commands(run)),
+        epochs=run["epochs"],
+        of_recipe=f" of the recipe's {recipe_epochs}" if run["epochs"] != recipe_epochs else "",
+        seed_rows="\n".join(map(_seed_row, seeds, accuracies)),
+        chosen=CHOSEN_SEED.format(seed=run["seed"]) if len(seeds) > 1 else "",
+        photos=_photo_section(best.file, photos),
+        class_rows="\n".join(_class_rows(best, test)),
+        confusions="\n".join(f"- {pair}" for pair in _confused_pairs(best, test)),
     )
-    chosen = f"\nThis card is about seed {best.seed}, the best on the validation images.\n"
-    classes = "\n".join(
-        f"| {label} | {confusion[index, index] / confusion[index].sum():.1%} | "
-        f"{confusion[index, index] / max(1, confusion[:, index].sum()):.1%} |"
-        for index, label in enumerate(card.labels)
+
+
+def _seed_row(model: TrainedModel, test_accuracy: float) -> str:
+    folder = f"training/trained/{model.folder.name}"
+    return (
+        f"| {model.run['seed']} | {model.validation_accuracy:.2%} | {test_accuracy:.2%} | "
+        f"{model.file.stat().st_size / 1000:.1f} KB | [{model.folder.name}](../../{folder}) |"
     )
-    epochs, planned = info["epochs"], recipes.get(name).epochs
-    part = f" of the recipe's {planned}" * (epochs != planned)
-    teachers = [Path(teacher["run"]) for teacher in info["teachers"]]
-    commands = [f"{_command(_info(folder))} -o {folder}" for folder in teachers]
-    pairs = "\n".join(f"- {in_words(pair)}" for pair in confused_pairs(evaluation, card.labels))
-    commands.append(_command(info))
-    return f"""# {name}: model card
-
-{name} {PURPOSES[name]}.
-It tells the ten kinds of clothes of Fashion-MNIST apart. Written by `make model-cards`, which
-measures every figure below anew, except times on kinds of processors that it does not run on.
-
-| | |
-| --- | --- |
-| input | one image, {card.input.width}x{card.input.height}, gray, uint8; \
-`fmx-run` makes it of any image |
-| output | probabilities of {", ".join(card.labels)} |
-| file | int8 TFLite, {best.file.stat().st_size / 1000:.1f} KB |
-| accuracy on the 10,000 test images | {np.mean(shares):.2%}, mean of {len(shares)} seed(s); \
-seed {best.seed} {share:.2%}, 95 % interval {low:.2%} to {high:.2%} |
-{times}
-| licence | Apache-2.0 |
-
-## Data
-Learnt from 55,000 of Fashion-MNIST's training images (MIT licence, Zalando SE), and from
-photos of clothes laid flat (Grigorev, 2020, CC0), cut out by `fmx-run`'s own garment finder,
-each seen four times with other light, turned and nearer. 5,000 other training images, and
-photos that were set apart, chose between networks. The test images chose nothing: they are
-not read before a training is over, and calibration takes training images.
-
-## How to make it again
-```
-{chr(10).join(commands)}
-fmx export --int8 RUN
-```
-
-{epochs}{part} epochs; each folder has the settings (run.json), the history of its epochs
-(history.json) and its metrics.
-
-| seed | validation accuracy, int8 | test accuracy, int8 | size | folder |
-| --- | ---: | ---: | ---: | --- |
-{seeds}
-{chosen * (len(some) > 1)}
-## Photos
-{_photos(best.file, photos)}
-## By class (seed {best.seed}, int8, test images)
-| class | found (recall) | right (precision) |
-| --- | ---: | ---: |
-{classes}
-
-What it confuses most:
-
-{pairs}
-
-## Meant for, and not meant for
-For learning, for demonstrations, and as a start for networks of your own (`fmx train --data`).
-It knows ten kinds of clothes and answers with one of them whatever it is shown: a hat, a face and
-an empty table are called clothes too, often with a high score. Photos should show one garment,
-laid flat or on a hanger, on a ground of another colour; worn clothes, several garments at once and
-patterned grounds are often wrong. Shirts, T-shirts, pullovers and coats are confused by people too.
-Nothing about people must be decided by it.
-"""
 
 
-def _info(folder: Path) -> dict[str, Any]:
-    info: dict[str, Any] = json.loads((folder / "run.json").read_text("utf-8"))
-    return info
+def _confusion_matrix(model: TrainedModel, test: Dataset) -> NDArray[np.int64]:
+    matrix = np.zeros((len(model.metadata.labels),) * 2, np.int64)
+    np.add.at(matrix, (test.labels, model.predictions), 1)
+    return matrix
 
 
-def _command(info: Mapping[str, Any]) -> str:
-    """What trains such a run, with the recipe as it is now."""
-    name = info["recipe"]["name"]
-    command = f"fmx train --recipe {name} --seed {info['seed']}"
-    command += f" --epochs {info['epochs']}" * (info["epochs"] != recipes.get(name).epochs)
-    command += " --photos PHOTOS/train" * ("photo" in info["data"])
-    return command + "".join(f" --teacher {teacher['run']}" for teacher in info["teachers"])
+def _class_rows(model: TrainedModel, test: Dataset) -> list[str]:
+    matrix = _confusion_matrix(model, test)
+    return [
+        f"| {label} | {matrix[index, index] / max(1, matrix[index].sum()):.1%} | "
+        f"{matrix[index, index] / max(1, matrix[:, index].sum()):.1%} |"
+        for index, label in enumerate(model.metadata.labels)
+    ]
 
 
-def _photos(file: Path, photos: Path | None) -> str:
+def _confused_pairs(model: TrainedModel, test: Dataset) -> tuple[object, ...]:
+    matrix = tuple(tuple(row) for row in _confusion_matrix(model, test).tolist())
+    accuracy_ = float(np.mean(model.predictions == test.labels))
+    return confused_pairs(
+        Evaluation(test.name, len(test), accuracy_, 0.0, matrix), model.metadata.labels
+    )
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    run: dict[str, Any] = json.loads((folder / "run.json").read_text("utf-8"))
+    return run
+
+
+def _commands(run: Mapping[str, Any]) -> list[str]:
+    """Return the commands that train a model: its teachers, then itself."""
+    teachers = [teacher["run"] for teacher in run["teachers"]]
+    root = TRAINED.parent.parent
+    return [
+        *(f"{_command(_read_run(root / teacher))} -o {teacher}" for teacher in teachers),
+        _command(run),
+    ]
+
+
+def _command(run: Mapping[str, Any]) -> str:
+    """Return the command that trains a run, with the recipe as it is now."""
+    name = run["recipe"]["name"]
+    command = f"fmx train --recipe {name} --seed {run['seed']}"
+    if run["epochs"] != recipes.get(name).epochs:
+        command += f" --epochs {run['epochs']}"
+    if "photo" in run["data"]:
+        command += " --photos PHOTOS/train"
+    return command + "".join(f" --teacher {teacher['run']}" for teacher in run["teachers"])
+
+
+def _photo_section(file: Path, photos: Path | None) -> str:
     if photos is None:
-        return "Not measured: `make model-cards PHOTOS=DIR` does.\n"
+        return PHOTOS_NOT_MEASURED
     classifier = Classifier(file)
-    lines, shares = [], []
-    for kind, right in KINDS.items():
+    rows, accuracies = [], []
+    for kind, correct in KINDS.items():
         paths = image_files(photos / kind)
-        shares.append(accuracy(classifier, paths, classifier.card.input, right))
-        lines.append(f"| {kind} | {' or '.join(right)} | {len(paths)} | {shares[-1]:.1%} |")
-    return f"""Of photos on which nothing was trained, through `fmx-run`'s own preprocessing,
-{np.mean(shares):.1%} are right, mean of the kinds (`make model-cards PHOTOS=DIR`):
-
-| kind | right is | photos | accuracy |
-| --- | --- | ---: | ---: |
-{chr(10).join(lines)}
-"""
+        accuracies.append(accuracy(classifier, paths, classifier.metadata.input, correct))
+        rows.append(f"| {kind} | {' or '.join(correct)} | {len(paths)} | {accuracies[-1]:.1%} |")
+    return PHOTOS_TEMPLATE.format(mean=np.mean(accuracies), rows="\n".join(rows))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in {2, 3}:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)  # noqa: PLR2004
+    main()

@@ -1,18 +1,16 @@
-"""Prints how often a model is right on photos: seen whole, and with the garment found first.
+"""Print the accuracy of a model on photos of clothes, with and without garment segmentation.
 
-    python tools/photo_accuracy.py exports/baseline/baseline.int8.tflite ../shared/photos/validation
+    python tools/photo_accuracy.py exports/baseline/baseline.int8.tflite PHOTOS
 
-The folder holds one folder of photos per kind of garment, named as below; kinds that
-Fashion-MNIST does not know are passed over. A network that has only seen Fashion-MNIST knows
-garments as shops show them, so part of what it misses here is not the finder's.
+PHOTOS holds one folder per kind of garment, named as in `fmx_training.data.clothing_photos.KINDS`.
+A network that was only trained on Fashion-MNIST knows garments as a shop's catalog shows them, so
+not every error is due to the segmentation.
 """
-
-# ruff: noqa: INP001, T201 (a script that prints, no package)
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,36 +27,50 @@ if TYPE_CHECKING:
     from fmx_runtime.model_file.metadata import InputSpec
 
 
-def main(model: Path, folder: Path) -> None:
-    """Answer all photos in both ways, print the table."""
+def main() -> None:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, metavar="MODEL", help="TFLite or ONNX file")
+    parser.add_argument("photos", type=Path, metavar="PHOTOS", help="folder of photos")
+    options = parser.parse_args()
+    print_table(options.model, options.photos)
+
+
+def print_table(model: Path, photos: Path) -> None:
+    """Classify all photos both ways and print the accuracies as a Markdown table."""
     classifier = Classifier(model)
     specs = [
         dataclasses.replace(classifier.metadata.input, subject="whole"),
         dataclasses.replace(classifier.metadata.input, subject="garment"),
     ]
-    print("| kind | photos | seen whole | garment found |\n| --- | ---: | ---: | ---: |")
-    shares = []
-    for kind, right in KINDS.items():
-        photos = image_files(folder / kind)
-        shares.append([accuracy(classifier, photos, spec, right) for spec in specs])
-        print(_row(kind, str(len(photos)), shares[-1]))
-    print(_row("*mean of the kinds*", "", np.mean(shares, axis=0)))
+    print("| kind | photos | whole photo | garment segmented |\n| --- | ---: | ---: | ---: |")
+    accuracies = []
+    for kind, correct in KINDS.items():
+        paths = image_files(photos / kind)
+        accuracies.append([accuracy(classifier, paths, spec, correct) for spec in specs])
+        print(_row(kind, str(len(paths)), accuracies[-1]))
+    print(_row("*mean of the kinds*", "", np.mean(accuracies, axis=0)))
 
 
 def accuracy(
-    classifier: Classifier, photos: Sequence[Path], spec: InputSpec, right: tuple[str, ...]
+    classifier: Classifier, photos: Sequence[Path], spec: InputSpec, correct: tuple[str, ...]
 ) -> float:
-    """The share of photos that get a right label."""
+    """Return the fraction of photos whose predicted label is one of the correct ones.
+
+    Args:
+        classifier: the model.
+        photos: image files, one or more.
+        spec: how they are preprocessed.
+        correct: the labels that are correct for these photos.
+    """
     pixels = np.stack([to_pixels(path, spec) for path in photos])
-    best = classifier.predict(pixels).argmax(axis=1)
-    return float(np.mean([classifier.metadata.labels[index] in right for index in best]))
+    predictions = classifier.predict(pixels).argmax(axis=1)
+    return float(np.mean([classifier.metadata.labels[index] in correct for index in predictions]))
 
 
-def _row(kind: str, count: str, shares: Sequence[float]) -> str:
-    return f"| {kind} | {count} | {' | '.join(f'{share:.1%}' for share in shares)} |"
+def _row(kind: str, count: str, accuracies: Sequence[float]) -> str:
+    return f"| {kind} | {count} | {' | '.join(f'{value:.1%}' for value in accuracies)} |"
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:  # noqa: PLR2004
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

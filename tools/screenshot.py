@@ -3,8 +3,6 @@
 Headless Chromium renders the page. The image is reduced to a palette, so that it stays small.
 """
 
-# ruff: noqa: INP001, T201 (a script that prints, no package)
-
 from __future__ import annotations
 
 import argparse
