@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from fmx_runtime.backends.base import ModelFormat  # noqa: TC001 (read when JSON is decoded)
 from fmx_runtime.errors import ModelFileError
-
-if TYPE_CHECKING:
-    from fmx_runtime.backends.base import ModelFormat
 
 __all__ = ["Graph", "Operator", "QuantizationParameters", "Tensor", "Totals"]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
-    Ask = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
+    Run = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
 
 
 def test_floats_go_in_and_come_out(case: SourceModel, tflite_floats: bytes) -> None:
@@ -43,10 +43,10 @@ def test_answers_as_keras(
     tflite_floats: bytes,
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
-    ask_tflite: Ask,
+    run_tflite: Run,
 ) -> None:
     """On 200 real images no number differs from Keras' by more than 1e-4."""
-    found = ask_tflite(tflite_floats, to_tensor(images, case.spec))
+    found = run_tflite(tflite_floats, to_tensor(images, case.spec))
     assert len(found) == 200
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
@@ -57,7 +57,7 @@ def test_the_same_model_gives_the_same_bytes(case: SourceModel, tflite_floats: b
 
 
 def test_the_debuggers_converter_quantizes(
-    source: SourceModel, few: Splits, ask_tflite: Ask
+    source: SourceModel, few: Splits, run_tflite: Run
 ) -> None:
     """TensorFlow's own way gives int8 operators only, and answers nearly as Keras."""
     converter = quantizing_converter(source.model, source.spec, few.train.images[:100])
@@ -67,7 +67,7 @@ def test_the_debuggers_converter_quantizes(
     assert graph.totals.float_operators == 0
     tensors = to_tensor(few.test.images[:100], source.spec)
     expected = source.model.predict(tensors, verbose=0)
-    error = np.abs(ask_tflite(content, tensors) - expected).mean()
+    error = np.abs(run_tflite(content, tensors) - expected).mean()
     assert error < 0.1 * expected.std(axis=0).mean()
 
 

@@ -12,7 +12,8 @@ from fmx_export.common.layer_errors import sort_by_error
 from fmx_export.common.quantization_config import QuantizationConfig
 from fmx_export.onnx.convert import export_onnx
 from fmx_export.onnx.layer_errors import onnx_layer_errors
-from fmx_export.onnx.quantize import calibrate_onnx, prepare_onnx, quantize_onnx
+from fmx_export.onnx.calibrate import calibrate_onnx
+from fmx_export.onnx.quantize import prepare_onnx, quantize_onnx
 from fmx_export.tflite.calibrate import calibrate_tflite
 from fmx_export.tflite.convert import export_tflite, quantizing_converter
 from fmx_export.tflite.layer_errors import tflite_layer_errors

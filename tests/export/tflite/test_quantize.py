@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fmx_runtime.model_file.metadata import ModelMetadata
     from fmx_training.data.dataset import Splits
 
-    Ask = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
+    Run = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
 
 CHANNELS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 """The axis of the weights along which the output channels lie."""
@@ -149,10 +149,10 @@ def test_int8_answers_nearly_as_keras(
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
-    ask_tflite: Ask,
+    run_tflite: Run,
 ) -> None:
     """The error is small, and more than 9 of 10 labels of 200 real images are Keras'."""
-    found = ask_tflite(made["int8"], images)
+    found = run_tflite(made["int8"], images)
     assert error(found, expected) < 0.1
     assert np.mean(found.argmax(axis=1) == expected.argmax(axis=1)) > 0.9
 
@@ -160,7 +160,7 @@ def test_int8_answers_nearly_as_keras(
 def test_each_method_of_calibration(
     source: SourceModel,
     few: Splits,
-    ask_tflite: Ask,
+    run_tflite: Run,
     capfd: pytest.CaptureFixture[str],
     recwarn: pytest.WarningsRecorder,
 ) -> None:
@@ -181,7 +181,7 @@ def test_each_method_of_calibration(
             floats, spec=source.spec, calibration=few.train.images[:20], config=config
         )
         content = quantize_tflite(floats, ranges=ranges, config=config)
-        assert error(ask_tflite(content, images), expected) < 0.1
+        assert error(run_tflite(content, images), expected) < 0.1
         found.append(ranges)
     assert capfd.readouterr().out == ""
     assert not recwarn.list
@@ -199,7 +199,7 @@ def test_float_layers_stay_in_float(  # noqa: PLR0917 (fixtures)
     ranges: Ranges,
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
-    ask_tflite: Ask,
+    run_tflite: Run,
 ) -> None:
     """The first, the second or the last layer is float and no other; both ends are uint8 still."""
     names = [item.name for item in layers(tflite_floats)]
@@ -211,7 +211,7 @@ def test_float_layers_stay_in_float(  # noqa: PLR0917 (fixtures)
     assert not any(in_float)
     assert ends(content) == ("uint8", "uint8")
     assert read_graph(content).inputs[0].quantization is not None
-    assert error(ask_tflite(content, images), expected) < 0.1
+    assert error(run_tflite(content, images), expected) < 0.1
 
 
 def test_int16x8_is_closer_than_int8(
@@ -219,12 +219,12 @@ def test_int16x8_is_closer_than_int8(
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
-    ask_tflite: Ask,
+    run_tflite: Run,
 ) -> None:
     """Floats go in and come out, and without rounded activations the error is smaller."""
     assert ends(made["int16x8"]) == ("float32", "float32")
-    wide = error(ask_tflite(made["int16x8"], to_tensor(images, case.spec)), expected)
-    assert wide < 0.8 * error(ask_tflite(made["int8"], images), expected)
+    wide = error(run_tflite(made["int16x8"], to_tensor(images, case.spec)), expected)
+    assert wide < 0.8 * error(run_tflite(made["int8"], images), expected)
 
 
 def test_dynamic(
@@ -232,12 +232,12 @@ def test_dynamic(
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
-    ask_tflite: Ask,
+    run_tflite: Run,
 ) -> None:
     """Weights are int8, floats go in and come out, and answers are nearly Keras'."""
     assert ends(made["dynamic"]) == ("float32", "float32")
     assert weight_types(made["dynamic"]) == {"int8"}
-    assert error(ask_tflite(made["dynamic"], to_tensor(images, case.spec)), expected) < 0.1
+    assert error(run_tflite(made["dynamic"], to_tensor(images, case.spec)), expected) < 0.1
 
 
 def test_float16(  # noqa: PLR0917 (fixtures)
@@ -246,13 +246,13 @@ def test_float16(  # noqa: PLR0917 (fixtures)
     made: Mapping[str, bytes],
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
-    ask_tflite: Ask,
+    run_tflite: Run,
 ) -> None:
     """Weights take half the bytes, and no number differs from Keras' by more than 1e-2."""
     assert ends(made["float16"]) == ("float32", "float32")
     before, after = (read_graph(x).totals.weight_bytes for x in (tflite_floats, made["float16"]))
     assert after == pytest.approx(before / 2, rel=0.02)
-    found = ask_tflite(made["float16"], to_tensor(images, case.spec))
+    found = run_tflite(made["float16"], to_tensor(images, case.spec))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-2)
 
 
@@ -281,7 +281,7 @@ def test_weights_lie_inside_the_flatbuffer(precision: str, made: Mapping[str, by
 
 
 def test_a_metadata_changes_no_answer(
-    source: SourceModel, few: Splits, metadata: ModelMetadata, ask_tflite: Ask
+    source: SourceModel, few: Splits, metadata: ModelMetadata, run_tflite: Run
 ) -> None:
     """With metadata and metadata embedded, an int8 file answers to the bit as before."""
     floats = export_tflite(source.model, spec=source.spec)
@@ -293,7 +293,7 @@ def test_a_metadata_changes_no_answer(
     whole = embed(content, dataclasses.replace(metadata, precision="int8", input=spec))
     assert len(whole) > len(content)
     images = few.test.images[:50]
-    assert np.array_equal(ask_tflite(whole, images), ask_tflite(content, images))
+    assert np.array_equal(run_tflite(whole, images), run_tflite(content, images))
 
 
 def test_the_same_model_gives_the_same_bytes(
