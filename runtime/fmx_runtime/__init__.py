@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fmx_runtime.classifier import Classifier, Prediction
+    from fmx_runtime.command.parallel import classify_stream
     from fmx_runtime.errors import (
         BackendError,
         DataError,
@@ -38,6 +39,7 @@ __all__ = [
     "OutputError",
     "Prediction",
     "PredictionError",
+    "classify_stream",
 ]
 
 # the module of each public name; of all others it is `errors`
@@ -45,6 +47,7 @@ _MODULES = {
     "Classifier": "classifier",
     "ModelMetadata": "model_file.metadata",
     "Prediction": "classifier",
+    "classify_stream": "command.parallel",
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from fmx_cli.app import app
-from fmx_runtime.command.main import _options
+from fmx_runtime.command.arguments import parse_arguments
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -46,7 +46,7 @@ def test_fmx_commands(document: str, words: list[str]) -> None:
 @pytest.mark.parametrize(("document", "words"), commands("fmx-run"))
 def test_fmx_run_commands(document: str, words: list[str]) -> None:
     """``fmx-run`` accepts each of its command lines in a document."""
-    assert _options(words), document
+    assert parse_arguments(words), document
 
 
 @pytest.mark.parametrize(("document", "words"), commands("make"))

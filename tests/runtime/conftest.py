@@ -117,3 +117,40 @@ def bare_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def nan_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build an ONNX model whose first score is NaN for images with a mean above 200.
+
+    It takes gray images of 8x8 pixels, values 0 to 255, and returns the probabilities 0.2 and 0.8.
+    """
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    constants = {"limit": [200.0], "zero": [0.0], "low": [0.2], "high": [0.8]}
+    node = onnx.helper.make_node
+    graph = onnx.helper.make_graph(
+        [
+            node("ReduceMean", ["image"], ["mean"], axes=[1, 2], keepdims=0),
+            node("Sub", ["limit", "mean"], ["below"]),
+            node("Log", ["below"], ["logarithm"]),  # NaN if negative
+            node("Mul", ["logarithm", "zero"], ["zero_or_nan"]),
+            node("Add", ["zero_or_nan", "low"], ["first"]),
+            node("Mul", ["mean", "zero"], ["zeros"]),
+            node("Add", ["zeros", "high"], ["second"]),
+            node("Concat", ["first", "second"], ["scores"], axis=1),
+        ],
+        "nan",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 8, 8, 1])],
+        [onnx.helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, [1, 2])],
+        [
+            onnx.helper.make_tensor(name, onnx.TensorProto.FLOAT, [1], values)
+            for name, values in constants.items()
+        ],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.checker.check_model(model)
+    path = tmp_path_factory.mktemp("nan") / "nan.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fmx_export.pipeline.metadata_writer import embed
+from fmx_export.pipeline.metadata_writer import write_metadata
 from fmx_runtime import Classifier, FmxError, Prediction
 from fmx_runtime.classifier import softmax
-from fmx_runtime.errors import BackendError, ImageError, ModelFileError
+from fmx_runtime.errors import BackendError, ImageError, ModelFileError, PredictionError
 from fmx_runtime.model_file.container import read_metadata
 from fmx_runtime.model_file.metadata import ModelMetadata
 
@@ -30,19 +30,19 @@ NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 
 def metadata_of(path: Path) -> ModelMetadata:
-    """A file's metadata."""
+    """The metadata of a file."""
     return ModelMetadata.from_json(read_metadata(path.read_bytes()))
 
 
 def with_metadata(path: Path, **changes: object) -> bytes:
-    """A file's model with another metadata, as an exporter would write it that is mistaken."""
+    """A file's model with other metadata, as a faulty exporter would write them."""
     metadata = metadata_of(path)
     model = path.read_bytes()[: metadata.model_bytes]
-    return embed(model, dataclasses.replace(metadata, **changes))
+    return write_metadata(model, dataclasses.replace(metadata, **changes))
 
 
 def refusal(path: Path) -> str:
-    """Why a file is not opened: one line that begins with its name."""
+    """The message of a file that is refused: one line with its path."""
     with pytest.raises(ModelFileError) as caught:
         Classifier(path)
     message = str(caught.value)
@@ -55,7 +55,7 @@ def refusal(path: Path) -> str:
 def test_a_file_alone_is_enough(
     name: str, exported: Path, images: Path, splits: Splits, tmp_path: Path
 ) -> None:
-    """Each file, moved away from all others, answers real images; labels fit the scores."""
+    """Each file, moved away from all others, classifies real images; labels fit the scores."""
     path = tmp_path / "renamed"
     path.write_bytes((exported / f"baseline.{name}").read_bytes())
     classifier = Classifier(path)
@@ -69,8 +69,8 @@ def test_a_file_alone_is_enough(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_has_learnt_something(name: str, exported: Path, splits: Splits) -> None:
-    """Each file knows far more of the test images than chance would."""
+def test_accuracy_is_above_chance(name: str, exported: Path, splits: Splits) -> None:
+    """Each file is far more accurate on test images than chance."""
     scores = Classifier(exported / f"baseline.{name}").predict(splits.test.images[:150])
     assert (scores.dtype, scores.shape) == (np.float32, (150, 10))
     assert np.allclose(scores.sum(axis=1), 1, atol=0.05)
@@ -78,7 +78,7 @@ def test_it_has_learnt_something(name: str, exported: Path, splits: Splits) -> N
 
 
 def test_formats_agree(exported: Path, splits: Splits) -> None:
-    """TFLite and ONNX answer 150 test images alike: float to rounding, int8 in 98 % of labels."""
+    """TFLite and ONNX agree on 150 images: float up to rounding, int8 in 98 % of the labels."""
     answers = {
         name: Classifier(exported / f"baseline.{name}").predict(splits.test.images[:150])
         for name in NAMES
@@ -89,16 +89,16 @@ def test_formats_agree(exported: Path, splits: Splits) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_threads_do_not_matter(name: str, exported: Path, splits: Splits) -> None:
-    """Two threads give the same answers as one; of floats the order of a sum may change."""
+def test_number_of_threads_does_not_matter(name: str, exported: Path, splits: Splits) -> None:
+    """Two threads give the scores of one; in float the order of a sum may differ."""
     one, two = (Classifier(exported / f"baseline.{name}", threads=n) for n in (1, 2))
     images = splits.test.images[:100]
     tolerance = 2e-6 if "float" in name else 2e-7  # int8 ONNX has a float softmax
     assert np.abs(one.predict(images) - two.predict(images)).max() <= tolerance
 
 
-def test_each_image_for_itself(exported: Path, splits: Splits) -> None:
-    """An image's answer does not depend on those before it."""
+def test_predictions_do_not_depend_on_earlier_images(exported: Path, splits: Splits) -> None:
+    """An image's scores do not depend on the images before it."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     images = splits.test.images[:20]
     assert np.array_equal(classifier.predict(images)[::-1], classifier.predict(images[::-1]))
@@ -106,7 +106,7 @@ def test_each_image_for_itself(exported: Path, splits: Splits) -> None:
 
 
 def test_images_of_each_kind(exported: Path, images: Path) -> None:
-    """A path, its text, a file's bytes, an image and an array of one image have one answer."""
+    """A path, its text, a file's bytes, an image and an array get the same predictions."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     path = images / "03.png"
     image = Image.open(path)
@@ -118,8 +118,8 @@ def test_images_of_each_kind(exported: Path, images: Path) -> None:
     assert all(isinstance(item, Prediction) for item in answer)
 
 
-def test_as_many_labels_as_asked_for(exported: Path, images: Path) -> None:
-    """``top_k`` labels come, the same ones in the same order, and all where there are fewer."""
+def test_top_k(exported: Path, images: Path) -> None:
+    """The first ``top_k`` labels are returned in order, or all of them if there are fewer."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     every = classifier.classify(images / "00.png", top_k=99)
     assert sorted(item.label for item in every) == sorted(classifier.metadata.labels)
@@ -129,7 +129,7 @@ def test_as_many_labels_as_asked_for(exported: Path, images: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_threads_share_a_classifier(name: str, exported: Path, splits: Splits) -> None:
-    """Eight threads that ask one classifier at once each get the answers to their own images."""
+    """Eight threads that share a classifier each get the predictions of their own images."""
     classifier = Classifier(exported / f"baseline.{name}")
     images = splits.test.images[:60]
     alone = [classifier.classify(image, 10) for image in images]
@@ -142,7 +142,7 @@ def test_threads_share_a_classifier(name: str, exported: Path, splits: Splits) -
 
 
 def test_batches(exported: Path, images: Path, splits: Splits) -> None:
-    """A batch has the answers to its images, of whatever kinds, in their order."""
+    """A batch of images of any kinds returns the predictions of each, in order."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     paths = sorted(images.iterdir())
     mixed = [paths[0], str(paths[1]), paths[2].read_bytes(), splits.test.images[3]]
@@ -153,15 +153,15 @@ def test_batches(exported: Path, images: Path, splits: Splits) -> None:
     assert classifier.classify_batch([]) == []
 
 
-def test_a_bad_image_in_a_batch(exported: Path, images: Path) -> None:
-    """It ends the batch, and is named by its place as well as its path."""
+def test_an_unreadable_image_in_a_batch(exported: Path, images: Path) -> None:
+    """It ends the batch; the message has its index and its path."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     with pytest.raises(ImageError, match=r"^image 1: 'gone\.png' does not exist"):
         classifier.classify_batch([images / "00.png", "gone.png"])
 
 
 def test_wrong_arguments(exported: Path, images: Path) -> None:
-    """What no one can have meant is said with what was received."""
+    """The message for a wrong argument has the received value."""
     path = exported / "baseline.int8.tflite"
     with pytest.raises(ValueError, match=r"threads=0"):
         Classifier(path, threads=0)
@@ -181,7 +181,7 @@ def test_wrong_arguments(exported: Path, images: Path) -> None:
 
 
 def test_logits_become_probabilities(exported: Path, splits: Splits, tmp_path: Path) -> None:
-    """Where the metadata says that the model gives logits, the answers are their softmax."""
+    """Where the metadata state logits, the scores are their softmax."""
     plain = exported / "baseline.float32.onnx"
     path = tmp_path / "logits.onnx"
     path.write_bytes(with_metadata(plain, output="logits"))
@@ -196,7 +196,7 @@ def test_logits_become_probabilities(exported: Path, splits: Splits, tmp_path: P
     ).map(lambda rows: np.array(rows, np.float32))
 )
 def test_softmax(logits: np.ndarray) -> None:
-    """Whatever the logits, each row is probabilities that sum to 1, in the logits' order."""
+    """For any logits, each row is probabilities that sum to 1, in the order of the logits."""
     rows = softmax(logits)
     assert rows.dtype == np.float32
     assert np.allclose(rows.sum(axis=1), 1, atol=1e-6)
@@ -206,7 +206,7 @@ def test_softmax(logits: np.ndarray) -> None:
 
 
 def test_softmax_to_the_last_bit() -> None:
-    """It is the exact result's nearest float32, whatever this processor's vectors round to."""
+    """The result is the float32 nearest to the exact value, on any processor."""
     logits = np.random.default_rng(0).normal(0, 5, (1000, 10)).astype(np.float32)
     exact = [[math.exp(value - max(row)) for value in row] for row in logits.tolist()]
     expected = [[value / math.fsum(row) for value in row] for row in exact]
@@ -218,7 +218,7 @@ def test_softmax_to_the_last_bit() -> None:
 def test_a_flipped_byte_of_the_model(
     name: str, place: float, exported: Path, tmp_path: Path
 ) -> None:
-    """A model with a byte that is not what it was is refused by its checksum."""
+    """A model with one changed byte is refused by its checksum."""
     original = exported / f"baseline.{name}"
     content = bytearray(original.read_bytes())
     content[int(place * metadata_of(original).model_bytes)] ^= 0xFF
@@ -234,7 +234,7 @@ def test_a_flipped_byte_of_the_model(
 def test_a_flipped_byte_of_the_metadata(
     name: str, word: bytes, exported: Path, tmp_path: Path
 ) -> None:
-    """Metadata with a byte that is not what it was is refused, be it of a label or a number."""
+    """Metadata with one changed byte, in a label or a number, are refused."""
     content = (exported / f"baseline.{name}").read_bytes()
     place = content.find(word, metadata_of(exported / f"baseline.{name}").model_bytes)
     if place < 0:
@@ -248,10 +248,10 @@ def test_a_flipped_byte_of_the_metadata(
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
-def test_no_flipped_bit_changes_an_answer(
+def test_flipped_bits_do_not_change_predictions(
     name: str, exported: Path, splits: Splits, tmp_path: Path
 ) -> None:
-    """With one random bit of the file flipped, it is refused or answers as before."""
+    """A file with one random bit flipped is refused, or its predictions are unchanged."""
     content = (exported / f"baseline.{name}").read_bytes()
     images = splits.test.images[:3]
     expected = Classifier(exported / f"baseline.{name}").predict(images)
@@ -273,7 +273,7 @@ def test_no_flipped_bit_changes_an_answer(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_that_is_cut_off(name: str, exported: Path, tmp_path: Path) -> None:
-    """A file whose end is missing, as a broken copy leaves it, is refused, wherever it ends."""
+    """A file whose end is missing, as after an interrupted copy, is refused."""
     content = (exported / f"baseline.{name}").read_bytes()
     model_bytes = metadata_of(exported / f"baseline.{name}").model_bytes
     path = tmp_path / name
@@ -283,8 +283,8 @@ def test_a_file_that_is_cut_off(name: str, exported: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_without_a_metadata(name: str, exported: Path, tmp_path: Path) -> None:
-    """A model that the converter made, and fmx did not finish, is refused with a remedy."""
+def test_a_model_without_metadata(name: str, exported: Path, tmp_path: Path) -> None:
+    """The message for a model without metadata says how to get one."""
     original = exported / f"baseline.{name}"
     path = tmp_path / name
     path.write_bytes(original.read_bytes()[: metadata_of(original).model_bytes])
@@ -292,8 +292,8 @@ def test_a_model_without_a_metadata(name: str, exported: Path, tmp_path: Path) -
     assert "fmx export" in refusal(path)
 
 
-def test_what_is_no_model_file(tmp_path: Path) -> None:
-    """Text, an image, nothing at all, a folder, and what is not there, are refused by name."""
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    """Text, empty files, a folder and a missing file are refused with their path."""
     for name, content in (
         ("text.tflite", b"no model\n"),
         ("empty.tflite", b""),
@@ -319,10 +319,10 @@ def test_what_is_no_model_file(tmp_path: Path) -> None:
         ({"dtype": None}, "the metadata says (uint8|float32), the model has (float32|uint8)"),
     ],
 )
-def test_a_metadata_of_another_model(
+def test_metadata_of_another_model(
     name: str, changes: dict[str, object], message: str, exported: Path, tmp_path: Path
 ) -> None:
-    """Metadata that does not fit the model beside it is refused with both their words."""
+    """Metadata that do not fit the model are refused with both values."""
     original = exported / f"baseline.{name}"
     spec = metadata_of(original).input
     if "labels" not in changes:
@@ -337,8 +337,8 @@ def test_a_metadata_of_another_model(
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
-def test_the_wrong_interpreter(name: str, exported: Path) -> None:
-    """An interpreter for the other format is a BackendError that names the file."""
+def test_an_interpreter_for_the_other_format(name: str, exported: Path) -> None:
+    """An interpreter for the other format is a BackendError with the file's path."""
     wrong = "onnxruntime" if name.endswith("tflite") else "ai-edge-litert"
     with pytest.raises(BackendError, match=rf"baseline\.{name}': {wrong} does not run"):
         Classifier(exported / f"baseline.{name}", backend=wrong)  # type: ignore[arg-type]
@@ -353,8 +353,8 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "int8.onnx"])
-def test_answering_loads_one_interpreter(name: str, exported: Path, images: Path) -> None:
-    """An answer needs NumPy, Pillow and the one interpreter, and nothing that made it."""
+def test_only_one_interpreter_is_loaded(name: str, exported: Path, images: Path) -> None:
+    """Classifying needs NumPy, Pillow and one interpreter, and no package of the host."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED, exported / f"baseline.{name}", images / "00.png"],
         capture_output=True,
@@ -369,3 +369,16 @@ def test_answering_loads_one_interpreter(name: str, exported: Path, images: Path
     forbidden = {"tensorflow", "keras", "onnx", "tf2onnx", "typer", "rich", "matplotlib", "scipy"}
     assert not loaded & forbidden
     assert not {name for name in loaded if name.startswith("fmx_")} - {"fmx_runtime"}
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_scores_that_are_not_finite(top_k: int, nan_model: Path, tmp_path: Path) -> None:
+    """A NaN among the scores is an error that names the image, whatever the top label is."""
+    classifier = Classifier(nan_model, labels=["no", "yes"], input_range="0..255")
+    Image.new("L", (9, 9), 255).save(tmp_path / "white.png")
+    gray = np.full((8, 8), 100, np.uint8)
+    assert classifier.classify(gray, top_k)[0] == ("yes", pytest.approx(0.8))
+    with pytest.raises(PredictionError, match=r"white\.png' cannot be classified: the scores of"):
+        classifier.classify(tmp_path / "white.png", top_k)
+    with pytest.raises(PredictionError, match="image 1: the image cannot be classified"):
+        classifier.classify_batch([gray, gray + 155], top_k)

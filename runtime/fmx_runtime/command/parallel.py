@@ -1,4 +1,14 @@
-"""Many images, one after the other or several at a time, and no bad one ends it."""
+"""Classify many images, one after the other or several at a time.
+
+`classify_stream` is public: ``from fmx_runtime import classify_stream``. It is what ``fmx-run
+--threads N`` uses, and it goes on after an image that cannot be read.
+
+Example:
+    >>> from fmx_runtime import Classifier, classify_stream
+    >>> classifier = Classifier("baseline.int8.tflite")  # doctest: +SKIP
+    >>> for path, outcome in classify_stream(classifier, paths, workers=4):  # doctest: +SKIP
+    ...     print(path, outcome)
+"""
 
 from __future__ import annotations
 
@@ -13,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from fmx_runtime.errors import BackendError, ImageError
+from fmx_runtime.errors import BackendError, ImageError, PredictionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,125 +32,128 @@ if TYPE_CHECKING:
     from fmx_runtime.classifier import Classifier, Prediction
     from fmx_runtime.images.preprocess import ImageLike
 
-    Outcome = tuple[Prediction, ...] | ImageError
+    Outcome = tuple[Prediction, ...] | ImageError | PredictionError
 
 __all__ = ["classify_stream"]
 
-_CHUNK_SECONDS = 0.05  # of work that is handed out at once: answers come that late at most
-_LARGEST_CHUNK = 64
-_CHUNKS_AHEAD = 3  # for each worker, so that a slow image holds up none, and memory has an end
+_CHUNK_SECONDS = 0.05  # of work in a chunk: results are at most that late
+_MAX_CHUNK_IMAGES = 64
+_CHUNKS_AHEAD = 3  # per worker: a slow image delays no other, and memory remains bounded
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 
 
 def classify_stream(
     classifier: Classifier, images: Iterable[ImageLike], *, top_k: int = 3, workers: int = 1
 ) -> Iterator[tuple[ImageLike, Outcome]]:
-    """Answer images as they come, in their order.
+    """Classify images as they come, and yield the outcomes in their order.
 
-    To read a small image takes longer than to classify it, and Python reads one at a time: so
-    several workers are processes, forked from this one. An iterable that waits for images wants
-    one worker: several of them are given some images ahead, before the first answer is told.
+    Decoding a small image takes longer than classifying it, and Python threads decode one at a
+    time. So several workers are processes, forked from this one. If the iterable waits for images,
+    use one worker: several take some images ahead before the first outcome is yielded.
 
     Args:
-        classifier: opened with ``threads=1`` where there are several workers.
+        classifier: opened with ``threads=1`` if there are several workers.
         images: see `ImageLike`; may be endless.
         top_k: see `Classifier.classify`.
-        workers: images that are answered at a time; no more than there are processor cores.
+        workers: number of images to classify at a time; at most the number of processor cores
+            makes sense. Where processes cannot be forked, there is one worker.
 
     Yields:
-        Each image, with its predictions or the reason why there are none.
+        Each image with its predictions, or with the error that prevented them.
 
     Raises:
-        BackendError: a worker cannot be started, or came to a sudden end, as where memory runs
-            out.
+        BackendError: a worker cannot be started, or ended unexpectedly, for example because memory
+            ran out.
+        ValueError: ``workers`` or ``top_k`` is less than 1.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1. Received: workers={workers}")
     if workers == 1 or not hasattr(os, "fork"):
         for image in images:
-            yield image, _outcome(classifier, image, top_k)
+            yield image, _classify(classifier, image, top_k)
         return
-    for chunk in _shared_out(classifier, images, top_k, workers):
+    for chunk in _classify_in_workers(classifier, images, top_k, workers):
         yield from zip(chunk.images, chunk.outcomes, strict=True)
 
 
-def _outcome(classifier: Classifier, image: ImageLike, top_k: int) -> Outcome:
+def _classify(classifier: Classifier, image: ImageLike, top_k: int) -> Outcome:
     try:
         return classifier.classify(image, top_k)
-    except ImageError as error:
+    except (ImageError, PredictionError) as error:
         return error
 
 
 class _Chunk:
-    """Some images that follow one another, and their outcomes once they are there."""
+    """Consecutive images, and their outcomes once they are known."""
 
     def __init__(self, images: list[ImageLike]) -> None:
         self.images = images
         self.outcomes: list[Outcome] = []
 
 
-def _shared_out(
+def _classify_in_workers(
     classifier: Classifier, images: Iterable[ImageLike], top_k: int, workers: int
 ) -> Iterator[_Chunk]:
-    """Chunks in their order, answered: each by the first worker that was free."""
-    rest = iter(images)
-    size = 1
-    ahead: deque[_Chunk] = deque()
-    at_work: dict[_Worker, _Chunk] = {}
-    team: list[_Worker] = []
+    """Yield classified chunks in their order; each goes to the first idle worker."""
+    remaining = iter(images)
+    chunk_size = 1
+    ahead: deque[_Chunk] = deque()  # taken, not yet yielded
+    busy: dict[_Worker, _Chunk] = {}
+    all_workers: list[_Worker] = []
     try:
-        with _signals_held_back():
-            team.extend(_Worker(classifier, top_k) for _ in range(workers))
-        free = team.copy()
+        with _signals_blocked():
+            all_workers.extend(_Worker(classifier, top_k) for _ in range(workers))
+        idle = all_workers.copy()
         while True:
-            while free and len(ahead) < workers * _CHUNKS_AHEAD:
-                chunk = _Chunk(list(itertools.islice(rest, size)))
+            while idle and len(ahead) < workers * _CHUNKS_AHEAD:
+                chunk = _Chunk(list(itertools.islice(remaining, chunk_size)))
                 if not chunk.images:
                     break
                 ahead.append(chunk)
                 if any(isinstance(image, Image.Image) for image in chunk.images):
-                    # takes longer to send, and does not keep all that its file says of it
-                    chunk.outcomes = [_outcome(classifier, x, top_k) for x in chunk.images]
+                    # a pickled Pillow image is large, and loses the EXIF data of its file
+                    chunk.outcomes = [_classify(classifier, image, top_k) for image in chunk.images]
                 else:
-                    free[-1].send(chunk.images)
-                    at_work[free.pop()] = chunk
+                    idle[-1].send(chunk.images)
+                    busy[idle.pop()] = chunk
             if not ahead:
                 return
             if ahead[0].outcomes:
                 yield ahead.popleft()
                 continue
-            for worker in _finished(at_work):
-                seconds, answered = worker.receive()
-                at_work.pop(worker).outcomes = answered
-                size = max(1, min(_LARGEST_CHUNK, int(len(answered) * _CHUNK_SECONDS / seconds)))
-                free.append(worker)
+            for worker in _wait_for_any(busy):
+                seconds, outcomes = worker.receive()
+                busy.pop(worker).outcomes = outcomes
+                images_per_chunk = int(len(outcomes) * _CHUNK_SECONDS / seconds)
+                chunk_size = max(1, min(_MAX_CHUNK_IMAGES, images_per_chunk))
+                idle.append(worker)
     finally:
-        for worker in team:
-            worker.end()
+        for worker in all_workers:
+            worker.stop()
 
 
-def _finished(workers: Iterable[_Worker]) -> list[_Worker]:
-    """Those that have answered, or have come to an end; waits for one."""
+def _wait_for_any(workers: Iterable[_Worker]) -> list[_Worker]:
+    """Wait until a worker has finished its chunk or has ended, and return all such workers."""
     import select
 
     poll = select.poll()
-    by_number = {worker.fileno(): worker for worker in workers}
-    for number in by_number:
-        poll.register(number, select.POLLIN)
-    return [by_number[number] for number, _ in poll.poll()]
+    by_descriptor = {worker.fileno(): worker for worker in workers}
+    for descriptor in by_descriptor:
+        poll.register(descriptor, select.POLLIN)
+    return [by_descriptor[descriptor] for descriptor, _ in poll.poll()]
 
 
 class _Worker:
-    """A process that is forked from this one, and answers one chunk at a time.
+    """A process, forked from this one, that classifies one chunk at a time.
 
-    Either of the two reads while the other one writes, so that they never wait for each other. If
-    this one ends, however it does, the worker finds no more to read and ends too.
+    Of the two processes one reads while the other writes, so they never wait for each other. If
+    this process ends, however it does, the worker finds nothing more to read and ends too.
     """
 
     def __init__(self, classifier: Classifier, top_k: int) -> None:
-        questions, self._questions = _pipe()
-        self._answers, answers = _pipe()
-        with questions, answers:
+        inputs, self._inputs = _open_pipe()
+        self._outcomes, outcomes = _open_pipe()
+        with inputs, outcomes:
             try:
                 self._pid = classifier.fork()
             except OSError as error:
@@ -150,81 +163,84 @@ class _Worker:
                 ) from error
             if not self._pid:
                 self._close()
-                _work(classifier, top_k, questions, answers)
+                _run_worker(classifier, top_k, inputs, outcomes)
 
     def fileno(self) -> int:
-        """Of what there is to read from once it has answered."""
-        return self._answers.fileno()
+        """Return the descriptor that becomes readable when a chunk is finished."""
+        return self._outcomes.fileno()
 
     def send(self, images: list[ImageLike]) -> None:
-        """Have it answer some images."""
-        with _end_explained():
-            pickle.dump(images, self._questions, pickle.HIGHEST_PROTOCOL)
-            self._questions.flush()
+        """Send a chunk of images."""
+        with _explained_end():
+            pickle.dump(images, self._inputs, pickle.HIGHEST_PROTOCOL)
+            self._inputs.flush()
 
     def receive(self) -> tuple[float, list[Outcome]]:
-        """Their outcomes, and how many seconds they took."""
-        with _end_explained():
-            seconds, answered = pickle.load(self._answers)  # noqa: S301  our own process
-        if isinstance(answered, Exception):
-            raise answered
-        return seconds, answered
+        """Return the seconds that the chunk took, and its outcomes."""
+        with _explained_end():
+            seconds, outcomes = pickle.load(self._outcomes)  # noqa: S301  from our own process
+        if isinstance(outcomes, Exception):
+            raise outcomes
+        return seconds, outcomes
 
-    def end(self) -> None:
-        """End it, whatever it does."""
+    def stop(self) -> None:
+        """End the process, whatever it does."""
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
         self._close()
 
     def _close(self) -> None:
-        for file in (self._questions, self._answers):
-            with contextlib.suppress(OSError):  # what was begun cannot be sent any more
+        for file in (self._inputs, self._outcomes):
+            with contextlib.suppress(OSError):  # buffered data that cannot be sent any more
                 file.close()
 
 
-def _work(classifier: Classifier, top_k: int, questions: BinaryIO, answers: BinaryIO) -> NoReturn:
-    """What a worker does: answers chunks until there are no more."""
+def _run_worker(
+    classifier: Classifier, top_k: int, inputs: BinaryIO, outcomes: BinaryIO
+) -> NoReturn:
+    """Classify chunks until there are no more; in the worker process."""
     try:
-        # Ctrl-C is for the process that hands the work out
+        # Ctrl-C reaches the workers too, but only the parent process handles it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         while True:
-            images = pickle.load(questions)  # noqa: S301  of the process that we are of
+            images = pickle.load(inputs)  # noqa: S301  from our own process
             start = time.perf_counter()
             try:
-                outcomes: object = [_outcome(classifier, image, top_k) for image in images]
-            except Exception as error:  # noqa: BLE001  it is raised where answers are waited for
-                outcomes = error
-            message = time.perf_counter() - start, outcomes
-            pickle.dump(message, answers, pickle.HIGHEST_PROTOCOL)
-            answers.flush()
+                result: object = [_classify(classifier, image, top_k) for image in images]
+            except Exception as error:  # noqa: BLE001  raised by `_Worker.receive` in the parent
+                result = error
+            message = time.perf_counter() - start, result
+            pickle.dump(message, outcomes, pickle.HIGHEST_PROTOCOL)
+            outcomes.flush()
     finally:
-        os._exit(0)  # all else that there is to end is the other process's
+        os._exit(0)  # cleanup is up to the parent process
 
 
 @contextlib.contextmanager
-def _end_explained() -> Iterator[None]:
+def _explained_end() -> Iterator[None]:
+    """Explain errors that occur because a worker has ended."""
     try:
         yield
     except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
         raise BackendError(
-            "a worker process came to a sudden end, as where memory runs out: try fewer threads"
+            "a worker process ended unexpectedly, perhaps because memory ran out: try fewer threads"
         ) from error
 
 
 @contextlib.contextmanager
-def _signals_held_back() -> Iterator[None]:
-    """Until all workers are there, and know what they are."""
-    usual = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+def _signals_blocked() -> Iterator[None]:
+    """Block signals until all workers are started and known."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, usual)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _pipe() -> tuple[BinaryIO, BinaryIO]:
-    """Its end to read from, and its end to write to."""
-    to_read, to_write = os.pipe()
-    return os.fdopen(to_read, "rb"), os.fdopen(to_write, "wb")
+def _open_pipe() -> tuple[BinaryIO, BinaryIO]:
+    """Return the end to read from and the end to write to."""
+    read_end, write_end = os.pipe()
+    return os.fdopen(read_end, "rb"), os.fdopen(write_end, "wb")

@@ -1,4 +1,4 @@
-"""How far the work has come, on a terminal."""
+"""Show the progress of a job on a terminal."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-_PATIENCE = 1.0  # seconds; of work that is done by then nobody asks how far it is
-_INTERVAL = 0.1  # seconds from one state that is shown to the next
+_DELAY_SECONDS = 1.0  # jobs that end earlier show no progress
+_INTERVAL_SECONDS = 0.1  # between two updates
+_WHOLE_RATE = 10  # images per second; slower rates are shown with one decimal
 
 
 class Progress:
-    """A line like ``1,234 of 10,000 images  8,120/s``; nothing where there is no terminal."""
+    """A line like ``1,234 of 10,000 images, 8,120/s``; nothing if there is no terminal."""
 
-    def __init__(self, stream: TextIO | None, total: Callable[[], int | None]) -> None:
-        """The work begins now.
+    def __init__(self, stream: TextIO | None, count_images: Callable[[], int | None]) -> None:
+        """Begin now.
 
         Args:
-            stream: where the line goes if it is a terminal.
-            total: asked once, when the line is first shown, how many images there are; None if
-                that is not known.
+            stream: where the line is shown if it is a terminal.
+            count_images: returns the number of images, or None if it is unknown; called once, when
+                the line is first shown.
         """
         self._line = StatusLine(stream) if stream is not None and stream.isatty() else None
-        self._total = total
-        self._of = ""  # until the line is first shown
-        self._cleared = False
+        self._count_images = count_images
+        self._total = ""  # until the line is first shown
+        self._is_cleared = False
         self._done = 0
         self._start = time.monotonic()
-        self._next = self._start + _PATIENCE
+        self._next_update = self._start + _DELAY_SECONDS
 
     def step(self) -> None:
-        """One more image is done."""
+        """Count one more image as done."""
         self._done += 1
-        if self._line and (self._cleared or time.monotonic() >= self._next):
-            if not self._of:
-                total = self._total()
-                self._of = " " if total is None else f" of {total:,} "
-            self._next = time.monotonic() + _INTERVAL
-            self._cleared = False
-            self._line.show(self._state())
+        if self._line and (self._is_cleared or time.monotonic() >= self._next_update):
+            if not self._total:
+                total = self._count_images()
+                self._total = " " if total is None else f" of {total:,} "
+            self._next_update = time.monotonic() + _INTERVAL_SECONDS
+            self._is_cleared = False
+            self._line.show(self._text())
 
     def clear(self) -> None:
-        """Make room for other lines on the terminal; the next step shows the line again."""
-        if self._line and self._of:
+        """Remove the line before other output; the next step shows it again."""
+        if self._line and self._total:
             self._line.clear()
-            self._cleared = True
+            self._is_cleared = True
 
-    def end(self, *, stay: bool) -> None:
-        """The work is over.
+    def end(self, *, keep: bool) -> None:
+        """End the display.
 
         Args:
-            stay: whether the last state stays in view, where any was.
+            keep: whether the line, if one was shown, stays on the terminal in its last state.
         """
-        if self._line and self._of and stay:
-            self._line.show(self._state())
+        if self._line and self._total and keep:
+            self._line.show(self._text())
             self._line.leave()
         self.clear()
 
-    def _state(self) -> str:
+    def _text(self) -> str:
         rate = self._done / (time.monotonic() - self._start)
-        # slow networks on slow computers: 0.4 a second
-        digits = 0 if rate >= 10 else 1  # noqa: PLR2004
-        return f"  {self._done:,}{self._of}images  {rate:,.{digits}f}/s"
+        decimals = 0 if rate >= _WHOLE_RATE else 1
+        return f"{self._done:,}{self._total}images, {rate:,.{decimals}f}/s"

@@ -1,4 +1,4 @@
-"""A model file proves itself on this machine: its test vectors, and the answers they must get."""
+"""Test a model file on this machine with the test vectors in it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["SelfTest", "Verdict", "self_test"]
 
 _TOLERANCES = {
     "float32": 1e-4,  # the same sums in another order; measured 1e-6
-    "float16": 1e-2,  # an interpreter may compute in half precision; 1e-6 where it does not
-    "int8": 0.1,  # one step of the logits, more here and less there; measured 1.2e-2
-    "int16x8": 1e-3,  # finer steps; measured 2.5e-4
-    "dynamic": 1e-2,  # sums of pixels rounded to 8 bits, not the answers; measured 5e-4
+    "float16": 1e-2,  # an interpreter may compute in half precision; measured 1e-6 otherwise
+    "int8": 0.1,  # one step of the logits, somewhere in the network; measured 1.2e-2
+    "int16x8": 1e-3,  # smaller steps; measured 2.5e-4
+    "dynamic": 1e-2,  # activations are quantized, results are not; measured 5e-4
 }
-"""By precision: how far a probability may lie from the one that was given where the file was made.
+"""The largest allowed difference of a probability from the one at export, by precision.
 
-Measured between versions, and between kernels, of TFLite's interpreter. Of int8, on the images
-that export chooses, which both sorts of kernels answer nearly alike; on any of 2,000 to 20,000 held
-out, networks of 10, 23 and 68 operators were up to 0.05, 0.08 and 0.35 apart.
+Measured between versions of TFLite's interpreter and between their kernels. For int8 the images are
+those that export selects, for which both kinds of kernels nearly agree; on 2,000 to 20,000 other
+images, networks of 10, 23 and 68 operators differed by up to 0.05, 0.08 and 0.35.
 """
 
 Verdict = Literal["exact", "within tolerance", "wrong"]
@@ -35,16 +35,17 @@ Verdict = Literal["exact", "within tolerance", "wrong"]
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What a file answered to its test vectors.
+    """The outcome of a self-test.
 
     Attributes:
-        verdict: ``exact``, to the last bit; ``within tolerance``, as another interpreter or
-            processor may round; ``wrong``, if a probability lies further off, or if another label
-            is clearly on top, not merely one of two that are equally probable.
-        difference: largest one of a probability, 0 to 1; 1 for an answer that is no number.
-        tolerance: of the difference, for the file's precision.
+        verdict: ``exact`` if all probabilities are equal to the last bit; ``within tolerance`` if
+            they differ as other interpreters or processors may round; ``wrong`` if a probability
+            differs by more, or if another label is clearly on top rather than one of two that are
+            nearly equal.
+        difference: the largest difference of a probability, 0 to 1; 1 for NaN and infinity.
+        tolerance: the largest allowed difference for the precision of the model.
         images: number of test vectors.
-        labels_agree: whether each has the same label on top.
+        labels_agree: whether the top label of each test vector is the same.
         backend: name and version of the interpreter.
     """
 
@@ -57,26 +58,26 @@ class SelfTest:
 
 
 def self_test(classifier: Classifier) -> SelfTest:
-    """Ask a file its test vectors.
+    """Compare the predictions for the test vectors in a model file with those from the export.
 
     Raises:
-        ModelFileError: it carries none, or they do not fit the model.
+        ModelFileError: the file contains no test vectors, or they do not fit the model.
     """
     metadata = classifier.metadata
     if metadata.test_vectors is None or not metadata.test_vectors.outputs:
-        raise ModelFileError("carries no test vectors to test itself with; export it again")
+        raise ModelFileError("contains no test vectors: export the model again")
     pixels, expected = test_vectors.decode(metadata.test_vectors, metadata.input.shape)
     if expected.shape != (len(pixels), len(metadata.labels)):
-        raise ModelFileError("the expected outputs do not fit the labels; export it again")
-    answers = classifier.predict(pixels)
+        raise ModelFileError("its test vectors do not fit its labels: export the model again")
+    actual = classifier.predict(pixels)
     tolerance = _TOLERANCES[metadata.precision]
-    difference = float(np.nan_to_num(np.abs(answers - expected), nan=1, posinf=1).max())
-    best, found = expected.argmax(axis=1), answers.argmax(axis=1)
+    difference = float(np.nan_to_num(np.abs(actual - expected), nan=1, posinf=1).max())
+    expected_top, actual_top = expected.argmax(axis=1), actual.argmax(axis=1)
     rows = np.arange(len(pixels))
-    # how much less probable what is on top here was where the file was made
-    lead = float((expected[rows, best] - expected[rows, found]).max())
+    # how much less probable the top label was at export than the top label of the export
+    lead = float((expected[rows, expected_top] - expected[rows, actual_top]).max())
     verdict: Verdict = "within tolerance"
-    if np.array_equal(answers, expected):
+    if np.array_equal(actual, expected):
         verdict = "exact"
     elif max(difference, lead) > tolerance:
         verdict = "wrong"
@@ -85,6 +86,6 @@ def self_test(classifier: Classifier) -> SelfTest:
         difference=difference,
         tolerance=tolerance,
         images=len(pixels),
-        labels_agree=bool((best == found).all()),
+        labels_agree=bool((expected_top == actual_top).all()),
         backend=classifier.backend,
     )

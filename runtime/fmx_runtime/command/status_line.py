@@ -1,4 +1,4 @@
-"""A line on a terminal that is shown, rewritten and taken away again."""
+"""A line on a terminal that is shown, rewritten and removed."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ if TYPE_CHECKING:
 
 __all__ = ["StatusLine"]
 
-_COLUMNS = 80  # of a terminal that does not know
+_DEFAULT_COLUMNS = 80  # if the width of the terminal is unknown
 
 
 class StatusLine:
-    """The line that a terminal's cursor is on. No escape sequences: any terminal can do it."""
+    """The line of a terminal's cursor. It uses no escape sequences, so any terminal can show it."""
 
     def __init__(self, terminal: TextIO) -> None:
-        """Nothing is shown yet."""
+        """Show nothing so far."""
         self._terminal = terminal
-        self._shown = 0
+        self._shown = 0  # characters
 
     def show(self, text: str) -> None:
-        """Show a text, cut where the line ends, in the place of what was shown."""
-        # the last column stays free: in it, some terminals begin a new line
-        text = text[: _columns(self._terminal) - 1]
+        """Replace what is shown by a text, cut to the width of the terminal."""
+        # the last column stays free: some terminals begin a new line when it is written
+        text = text[: _terminal_columns(self._terminal) - 1]
         self._write(f"\r{text.ljust(self._shown)}")
         self._shown = len(text)
 
     def clear(self) -> None:
-        """Take away what is shown."""
+        """Remove what is shown."""
         if self._shown:
             self._write(f"\r{' ' * self._shown}\r")
             self._shown = 0
 
     def leave(self) -> None:
-        """Leave what is shown where it is, and go to a new line."""
+        """Leave what is shown on the terminal, and go to a new line."""
         if self._shown:
             self._write("\n")
             self._shown = 0
@@ -46,7 +46,7 @@ class StatusLine:
         self._terminal.flush()
 
 
-def _columns(terminal: TextIO) -> int:
+def _terminal_columns(terminal: TextIO) -> int:
     with contextlib.suppress(OSError, ValueError):
-        return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
-    return _COLUMNS
+        return os.get_terminal_size(terminal.fileno()).columns or _DEFAULT_COLUMNS
+    return _DEFAULT_COLUMNS

@@ -29,15 +29,15 @@ NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 
 def children() -> set[int]:
-    """The processes that this one has started and that still run."""
+    """Return the running child processes of this process."""
     text = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii")
     return {int(pid) for pid in text.split()}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_each_image_has_its_answer(name: str, workers: int, exported: Path, images: Path) -> None:
-    """However many work at a time, all images are answered in their order, bad ones too."""
+def test_every_image_has_its_outcome(name: str, workers: int, exported: Path, images: Path) -> None:
+    """All images are classified in order, bad ones too, with any number of workers."""
     classifier = Classifier(exported / f"baseline.{name}")
     paths: list[ImageLike] = [*sorted(images.iterdir())] * 8
     paths[7:7] = [images / "gone.png"]
@@ -56,7 +56,7 @@ def test_each_image_has_its_answer(name: str, workers: int, exported: Path, imag
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_endless_images(workers: int, exported: Path, images: Path) -> None:
-    """Answers come while images do; few images are taken ahead, and nothing is left behind."""
+    """Outcomes come while images do; few images are taken ahead, and no process is left."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     taken = 0
 
@@ -75,8 +75,8 @@ def test_endless_images(workers: int, exported: Path, images: Path) -> None:
     assert children() == before
 
 
-def test_nothing_to_do(exported: Path) -> None:
-    """No image, no answer."""
+def test_no_images(exported: Path) -> None:
+    """Without images, there are no outcomes; zero workers are an error."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     assert not list(classify_stream(classifier, [], workers=2))
     with pytest.raises(ValueError, match="workers=0"):
@@ -84,7 +84,7 @@ def test_nothing_to_do(exported: Path) -> None:
 
 
 def test_large_images(exported: Path) -> None:
-    """Images that are larger than a pipe holds are answered too, whoever has to wait for whom."""
+    """Images larger than a pipe's buffer do not block the processes."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     arrays = list(np.random.default_rng(0).integers(0, 256, (40, 300, 300), dtype=np.uint8))
     outcomes = [outcome for _, outcome in classify_stream(classifier, arrays, top_k=10, workers=2)]
@@ -92,7 +92,7 @@ def test_large_images(exported: Path) -> None:
 
 
 def test_pillow_images(exported: Path, images: Path, tmp_path: Path) -> None:
-    """An image has the answer that its file has: turned as it says, or none where it is cut off."""
+    """A Pillow image has the outcome of its file: turned upright, or an error."""
     boot = Image.open(images / "00.png")
     boot.save(tmp_path / "turned.tif", tiffinfo={274: 6})
     (tmp_path / "cut.png").write_bytes((images / "00.png").read_bytes()[:300])
@@ -106,8 +106,8 @@ def test_pillow_images(exported: Path, images: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_mistake_of_the_caller(workers: int, exported: Path, images: Path) -> None:
-    """What is not about an image is raised, also where a worker met it."""
+def test_caller_errors(workers: int, exported: Path, images: Path) -> None:
+    """Errors that are not about an image are raised, also from a worker."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     before = children()
     with pytest.raises(ValueError, match="top_k=0"):
@@ -115,8 +115,8 @@ def test_a_mistake_of_the_caller(workers: int, exported: Path, images: Path) -> 
     assert children() == before
 
 
-def test_threads_at_the_same_classifier(exported: Path, images: Path, splits: Splits) -> None:
-    """Workers answer though other threads were at the classifier when they were forked."""
+def test_other_threads_use_the_classifier(exported: Path, images: Path, splits: Splits) -> None:
+    """Workers can be forked while other threads use the classifier."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     paths = sorted(images.iterdir())
     expected = classifier.classify_batch(paths)
@@ -139,22 +139,22 @@ def test_threads_at_the_same_classifier(exported: Path, images: Path, splits: Sp
             thread.join()
 
 
-def test_a_worker_that_is_killed(exported: Path, images: Path) -> None:
-    """It is said in one line, at once; the others end."""
+def test_killed_worker(exported: Path, images: Path) -> None:
+    """A killed worker is an error in one line, at once; the others end."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     before = children()
     stream = classify_stream(classifier, itertools.repeat(images / "00.png"), workers=2)
     next(stream)
     os.kill(min(children() - before), signal.SIGKILL)
     start = time.monotonic()
-    with pytest.raises(BackendError, match="sudden end"):
+    with pytest.raises(BackendError, match="ended unexpectedly"):
         collections.deque(stream, maxlen=0)
     assert time.monotonic() - start < 20
     assert children() == before
 
 
-def test_a_worker_that_is_interrupted(exported: Path, images: Path) -> None:
-    """Ctrl-C is for the process that hands the work out: where that goes on, its workers do."""
+def test_interrupted_workers(exported: Path, images: Path) -> None:
+    """Workers ignore SIGINT: the parent process handles Ctrl-C."""
     classifier = Classifier(exported / "baseline.int8.tflite")
     before = children()
     stream = classify_stream(classifier, itertools.repeat(images / "00.png"), workers=2)
@@ -165,28 +165,28 @@ def test_a_worker_that_is_interrupted(exported: Path, images: Path) -> None:
     stream.close()
 
 
-FOR_EVER = """
+ENDLESS = """
 import itertools, sys
 from fmx_runtime import Classifier
 from fmx_runtime.command.parallel import classify_stream
 model, image = sys.argv[1:]
 stream = classify_stream(Classifier(model), itertools.repeat(image), workers=2)
 next(stream)
-print("begun", flush=True)
+print("started", flush=True)
 for _ in stream:
     pass
 """
 
 
 def test_workers_end_with_their_parent(exported: Path, images: Path) -> None:
-    """When the process that handed the work out is killed, its workers do not live on."""
+    """When the parent process is killed, its workers end."""
     process = subprocess.Popen(
-        [sys.executable, "-c", FOR_EVER, exported / "baseline.int8.tflite", images / "00.png"],
+        [sys.executable, "-c", ENDLESS, exported / "baseline.int8.tflite", images / "00.png"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     assert process.stdout
-    assert process.stdout.readline() == b"begun\n"
+    assert process.stdout.readline() == b"started\n"
     process.kill()
     # the pipe is open as long as one of them lives
     assert process.stdout.read() == b""
@@ -194,9 +194,9 @@ def test_workers_end_with_their_parent(exported: Path, images: Path) -> None:
 
 
 def test_ctrl_c(exported: Path, images: Path) -> None:
-    """Ctrl-C, which reaches the workers too, is told once, and nothing lives on."""
+    """Ctrl-C, which reaches the workers too, is reported once, and no process is left."""
     process = subprocess.Popen(
-        [sys.executable, "-c", FOR_EVER, exported / "baseline.int8.tflite", images / "00.png"],
+        [sys.executable, "-c", ENDLESS, exported / "baseline.int8.tflite", images / "00.png"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -204,7 +204,7 @@ def test_ctrl_c(exported: Path, images: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     assert process.stdout
-    assert process.stdout.readline() == "begun\n"
+    assert process.stdout.readline() == "started\n"
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=20)
     assert said.count("Traceback") == said.count("KeyboardInterrupt") == 1
@@ -226,8 +226,8 @@ except BackendError as error:
 """
 
 
-def test_no_process_can_be_started(exported: Path, images: Path) -> None:
-    """Where the system allows no more processes, that is said in one line."""
+def test_no_more_processes(exported: Path, images: Path) -> None:
+    """If the system allows no more processes, that is one line."""
     arguments = [exported / "baseline.int8.tflite", images / "00.png"]
     done = subprocess.run(
         [sys.executable, "-c", NO_MORE_PROCESSES, *arguments],

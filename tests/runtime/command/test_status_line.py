@@ -11,7 +11,7 @@ from fmx_runtime.command.status_line import StatusLine
 
 
 def screen(text: str) -> list[str]:
-    """The lines of a terminal on which a text was written, as a person sees them."""
+    """Return the lines that a terminal shows after a text was written to it."""
     lines, column = [""], 0
     for character in text:
         if character == "\r":
@@ -27,7 +27,7 @@ def screen(text: str) -> list[str]:
 
 
 def test_show_clear_leave() -> None:
-    """A text takes the place of the one before, however long; is taken away; or stays."""
+    """A text replaces the last one, is removed, or stays."""
     terminal = io.StringIO()
     line = StatusLine(terminal)
     line.clear()
@@ -37,16 +37,16 @@ def test_show_clear_leave() -> None:
     line.show("short")
     assert screen(terminal.getvalue()) == ["short"]
     line.clear()
-    terminal.write("an answer\n")
+    terminal.write("a result\n")
     line.show("again")
-    assert screen(terminal.getvalue()) == ["an answer", "again"]
+    assert screen(terminal.getvalue()) == ["a result", "again"]
     line.leave()
     terminal.write("next")
-    assert screen(terminal.getvalue()) == ["an answer", "again", "next"]
+    assert screen(terminal.getvalue()) == ["a result", "again", "next"]
 
 
-def test_no_longer_than_the_terminal() -> None:
-    """A text is cut before the last column, as a second line could not be taken away."""
+def test_width() -> None:
+    """A text is cut before the last column: a second line could not be removed."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
     with os.fdopen(follower, "w", encoding="utf-8") as terminal:

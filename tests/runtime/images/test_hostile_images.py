@@ -52,19 +52,19 @@ for line in sys.stdin:
     path = json.loads(line)
     began = time.perf_counter()
     try:
-        answer = {"digest": hashlib.sha256(to_pixels(path, spec).tobytes()).hexdigest()}
+        outcome = {"digest": hashlib.sha256(to_pixels(path, spec).tobytes()).hexdigest()}
     except ImageError as error:
-        answer = {"error": str(error)}
+        outcome = {"error": str(error)}
     seconds = time.perf_counter() - began
-    print(json.dumps({"path": path, "seconds": seconds, **answer}), flush=True)
+    print(json.dumps({"path": path, "seconds": seconds, **outcome}), flush=True)
 """
 
 
-# seeds
+# good files
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
-    """The image as a file's bytes."""
+    """Return the image as a file's bytes."""
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
@@ -72,7 +72,7 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
 
 @pytest.fixture(scope="module")
 def photo(request: pytest.FixtureRequest) -> Image.Image:
-    """A real photo in colour; where there is none on this machine, garments side by side."""
+    """Return a real photo in color; if there are none on this machine, garments side by side."""
     files = sorted(PHOTOS.glob("*/*/*.jpg"))
     if files:
         return Image.open(files[0]).convert("RGB").resize((96, 128))
@@ -83,7 +83,7 @@ def photo(request: pytest.FixtureRequest) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def seeds(photo: Image.Image) -> dict[str, bytes]:
-    """A good file of each kind, by a name with its extension."""
+    """Return a good file of each kind, by a name with its extension."""
     exif = Image.Exif()
     exif[274] = 6
     exif[270] = "a garment"
@@ -116,11 +116,11 @@ def seeds(photo: Image.Image) -> dict[str, bytes]:
     }
 
 
-# what is done to them
+# mutations
 
 
 def flip_bits(content: bytes, chance: np.random.Generator) -> bytes:
-    """A few bits turned over, more often near the beginning, where headers are."""
+    """Flip a few bits, more often near the beginning, where headers are."""
     changed = bytearray(content)
     for _ in range(chance.integers(1, 9)):
         place = int(chance.random() ** 3 * len(changed))
@@ -128,20 +128,20 @@ def flip_bits(content: bytes, chance: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-def cut(content: bytes, chance: np.random.Generator) -> bytes:
-    """The end is missing."""
+def truncate(content: bytes, chance: np.random.Generator) -> bytes:
+    """Cut off the end."""
     return content[: int(chance.random() * len(content))]
 
 
 def insert_zeros(content: bytes, chance: np.random.Generator) -> bytes:
-    """Zero bytes in between, or in the place of what was there."""
+    """Insert zero bytes, or overwrite with them."""
     place = int(chance.random() ** 2 * len(content))
     length = int(chance.integers(1, 400))
     return content[:place] + bytes(length) + content[place + length * chance.integers(2) :]
 
 
 def swap_blocks(content: bytes, chance: np.random.Generator) -> bytes:
-    """Two stretches of a file have changed places, as on a file system that was not written out."""
+    """Swap two blocks, as on a damaged file system."""
     size = max(1, min(512, len(content) // 4))
     blocks = [content[place : place + size] for place in range(0, len(content), size)]
     first, second = chance.integers(len(blocks), size=2)
@@ -150,14 +150,14 @@ def swap_blocks(content: bytes, chance: np.random.Generator) -> bytes:
 
 
 def splice(content: bytes, chance: np.random.Generator) -> bytes:
-    """The first half of a file, and then a part of it again."""
+    """Return the first part of a file, followed by a part of it again."""
     start, end = sorted(int(x) for x in chance.random(2) * len(content))
     return content[:end] + content[start:]
 
 
 def change_parts(content: bytes, chance: np.random.Generator) -> bytes:
-    """A PNG file's chunks, or a JPEG file's segments, swapped, doubled or left out."""
-    head, parts, tail = taken_apart(content)
+    """Swap, duplicate or remove the chunks of a PNG file or the segments of a JPEG file."""
+    head, parts, tail = take_apart(content)
     first, second = chance.integers(len(parts), size=2)
     kind = chance.integers(3)
     if kind == 0:
@@ -169,8 +169,8 @@ def change_parts(content: bytes, chance: np.random.Generator) -> bytes:
     return head + b"".join(parts) + tail
 
 
-def taken_apart(content: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """What comes before the parts of a file, those, and what comes after them."""
+def take_apart(content: bytes) -> tuple[bytes, list[bytes], bytes]:
+    """Return what precedes the parts of a file, the parts, and what follows them."""
     parts = []
     if content.startswith(b"\x89PNG"):
         place = 8
@@ -193,7 +193,7 @@ def taken_apart(content: bytes) -> tuple[bytes, list[bytes], bytes]:
 
 MUTATIONS: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
     flip_bits,
-    cut,
+    truncate,
     insert_zeros,
     swap_blocks,
     splice,
@@ -202,7 +202,7 @@ MUTATIONS: tuple[Callable[[bytes, np.random.Generator], bytes], ...] = (
 
 
 def mutated(seeds: dict[str, bytes], number: int) -> Iterator[tuple[str, bytes]]:
-    """So many damaged files, always the same ones, some under a wrong extension."""
+    """Yield that many damaged files, always the same, some with a wrong extension."""
     names = list(seeds)
     endings = sorted({Path(name).suffix for name in names})
     for index in range(number):
@@ -214,28 +214,28 @@ def mutated(seeds: dict[str, bytes], number: int) -> Iterator[tuple[str, bytes]]
         yield f"{index:04}-{mutation.__name__}-{Path(name).stem}{ending}", content
 
 
-# what is made to do harm
+# malicious files
 
 
 def zeros(size: int) -> bytes:
-    """So many zero bytes, compressed to a thousandth."""
+    """Return that many zero bytes, compressed to a thousandth."""
     packer = zlib.compressobj(1)
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
 
 
 def chunk(kind: bytes, data: bytes = b"") -> bytes:
-    """A part of a PNG file."""
+    """Return a chunk of a PNG file."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def png(width: int, height: int, *parts: bytes, colour_type: int = 0) -> bytes:
-    """A PNG file of 8 bits a channel with these parts after the header."""
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+def png(width: int, height: int, *parts: bytes, color_type: int = 0) -> bytes:
+    """Return a PNG file of 8 bits a channel with these chunks after the header."""
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(parts) + chunk(b"IEND")
 
 
 def tiff(tags: dict[int, tuple[int, int, int]], body: bytes = b"") -> bytes:
-    """A TIFF file; a tag has a type, a length and a value or where that is (-1 is the body)."""
+    """Return a TIFF file; a tag has a type, a count, and a value or offset (-1 is the body)."""
     tags = {
         256: (4, 1, 28),
         257: (4, 1, 28),
@@ -254,13 +254,13 @@ def tiff(tags: dict[int, tuple[int, int, int]], body: bytes = b"") -> bytes:
 
 
 def repeating_exif(tags: int, size: int) -> bytes:
-    """EXIF with many tags that all have the same bytes, which are as many as there are."""
+    """Return EXIF data with many tags that all refer to the same bytes."""
     entries = b"".join(struct.pack("<HHII", tag, 7, size, 0) for tag in range(1000, 1000 + tags))
     return (b"II*\0" + struct.pack("<IH", 8, tags) + entries).ljust(size, b"\0")
 
 
 def resized(jpeg: bytes, width: int, height: int) -> bytes:
-    """A JPEG file that states another size."""
+    """Return a JPEG file that states another size."""
     changed = bytearray(jpeg)
     marker = next(m for m in (b"\xff\xc0", b"\xff\xc2") if m in jpeg)
     struct.pack_into(">HH", changed, jpeg.index(marker) + 5, height, width)
@@ -268,13 +268,13 @@ def resized(jpeg: bytes, width: int, height: int) -> bytes:
 
 
 def bmp(width: int, height: int, compression: int, data: bytes) -> bytes:
-    """A BMP file of 256 colours."""
+    """Return a BMP file of 256 colors."""
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, compression, 0, 0, 0, 256, 0)
     return b"BM" + struct.pack("<III", 0, 0, 1078) + header + bytes(range(256)) * 4 + data
 
 
 def bombs(seeds: dict[str, bytes]) -> dict[str, bytes]:
-    """Files of little size that ask for gigabytes or for hours, and formats that run programs."""
+    """Return small files that would take gigabytes or hours, and formats that run programs."""
     pixels = chunk(b"IDAT", zlib.compress(bytes(29 * 28)))
     gif, slow, camera = seeds["moving.gif"], seeds["slow.jpg"], seeds["camera.jpg"]
     first_frame = gif.index(b"!\xf9")
@@ -287,7 +287,7 @@ def bombs(seeds: dict[str, bytes]) -> dict[str, bytes]:
     return {
         "declared.png": png(2**31 - 1, 2**31 - 1, pixels),
         "thin.png": png(2**31 - 1, 1, pixels),
-        "clear.png": png(11_000, 11_000, chunk(b"IDAT", zeros(484 << 20)), colour_type=6),
+        "clear.png": png(11_000, 11_000, chunk(b"IDAT", zeros(484 << 20)), color_type=6),
         "gray.png": png(11_000, 11_000, chunk(b"IDAT", zeros(122 << 20))),
         "profile.png": png(28, 28, chunk(b"iCCP", b"x\0\0" + deflated), pixels),
         "text.png": png(28, 28, chunk(b"zTXt", b"x\0\0" + deflated), pixels),
@@ -334,11 +334,11 @@ def bombs(seeds: dict[str, bytes]) -> dict[str, bytes]:
     }
 
 
-# the child
+# the process that decodes
 
 
 def memory(pid: int) -> int:
-    """The most megabytes of memory that a process has had so far; 0 when it has ended."""
+    """Return the peak memory of a process in megabytes; 0 if it has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("utf-8")
     except OSError:
@@ -360,8 +360,8 @@ class Child(NamedTuple):
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         assert line, f"ended at {path}: {self.errors.read_text('utf-8')}"
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        outcome: dict[str, Any] = json.loads(line)
+        return outcome
 
     def memory(self) -> int:
         """See `memory`."""
@@ -389,12 +389,12 @@ def started(folder: Path) -> Iterator[Child]:
 
 
 def digest(path: Path) -> str:
-    """Of the pixels that a file gives here."""
+    """Return the SHA-256 of the pixels that a file gives in this process."""
     return hashlib.sha256(to_pixels(path, SPEC).tobytes()).hexdigest()
 
 
 def write(folder: Path, files: dict[str, bytes]) -> list[Path]:
-    """The files in a folder."""
+    """Write files into a new folder."""
     folder.mkdir()
     paths = [folder / name for name in files]
     for path, content in zip(paths, files.values(), strict=True):
@@ -403,43 +403,43 @@ def write(folder: Path, files: dict[str, bytes]) -> list[Path]:
 
 
 def test_mutated_images(seeds: dict[str, bytes], tmp_path: Path) -> None:
-    """Of 3,000 damaged files each is answered or refused in a line, and good ones stay right."""
+    """Each damaged file is decoded or refused in one line, and good files stay right."""
     good = write(tmp_path / "good", seeds)
     expected = [digest(path) for path in good]
     bad = write(tmp_path / "bad", dict(mutated(seeds, MUTATED)))
     kinds: Counter[str] = Counter()
     with started(tmp_path) as child:
         for index, path in enumerate(bad):
-            answer = child.decode(path)
-            assert answer["seconds"] < MOST_SECONDS, path
-            kinds["refused" if "error" in answer else "answered"] += 1
-            if "error" in answer:
-                assert answer["error"].startswith(f"'{path}' ")
-                assert "\n" not in answer["error"]
+            outcome = child.decode(path)
+            assert outcome["seconds"] < MOST_SECONDS, path
+            kinds["refused" if "error" in outcome else "decoded"] += 1
+            if "error" in outcome:
+                assert outcome["error"].startswith(f"'{path}' ")
+                assert "\n" not in outcome["error"]
             turn = index % len(good)
             assert child.decode(good[turn])["digest"] == expected[turn], f"after {path}"
         assert child.memory() < MOST_MEGABYTES
     # both happen often, or the files were damaged too little or too much
-    assert min(kinds["answered"], kinds["refused"]) > MUTATED // 5
+    assert min(kinds["decoded"], kinds["refused"]) > MUTATED // 5
     assert kinds.total() == MUTATED
 
 
 def test_bombs(seeds: dict[str, bytes], tmp_path: Path) -> None:
-    """What asks for gigabytes or hours is answered or refused in seconds and little memory."""
+    """Files that would take gigabytes or hours are decoded or refused in seconds."""
     (good,) = write(tmp_path / "good", {"camera.jpg": seeds["camera.jpg"]})
     expected = digest(good)
-    answered = {"gray.png", "exif.png", "exif.jpg", "loop.tif"}
+    decoded = {"gray.png", "exif.png", "exif.jpg", "loop.tif"}
     with started(tmp_path) as child:
         for path in write(tmp_path / "bad", bombs(seeds)):
-            answer = child.decode(path)
-            assert answer["seconds"] < MOST_SECONDS, path
-            assert ("digest" in answer) == (path.name in answered), answer
+            outcome = child.decode(path)
+            assert outcome["seconds"] < MOST_SECONDS, path
+            assert ("digest" in outcome) == (path.name in decoded), outcome
             assert child.memory() < MOST_MEGABYTES, path
             assert child.decode(good)["digest"] == expected
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
-    """Devices, pipes, sockets, folders and links in a circle are refused at once."""
+def test_files_that_are_not_regular(tmp_path: Path) -> None:
+    """Devices, pipes, sockets, folders and circular links are refused at once."""
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "circle.png").symlink_to("other.png")
     (tmp_path / "other.png").symlink_to("circle.png")
@@ -448,16 +448,14 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         listening.bind(str(tmp_path / "socket.png"))
         names = ("pipe.png", "circle.png", "zero.png", "socket.png", "gone.png", ".")
         for path in (*(tmp_path / name for name in names), "/dev/zero", "/dev/random", "/dev/null"):
-            answer = child.decode(path)
-            assert answer["error"].startswith(f"'{path}' ")
-            assert answer["seconds"] < 0.5
+            outcome = child.decode(path)
+            assert outcome["error"].startswith(f"'{path}' ")
+            assert outcome["seconds"] < 0.5
         assert child.memory() < 100
 
 
-def test_the_command_among_hostile_files(
-    seeds: dict[str, bytes], exported: Path, tmp_path: Path
-) -> None:
-    """``fmx-run`` on a folder of them answers each file, the good ones as the library does."""
+def test_command_on_hostile_files(seeds: dict[str, bytes], exported: Path, tmp_path: Path) -> None:
+    """``fmx-run`` on a folder of such files classifies the good ones as the library does."""
     model = exported / "baseline.int8.tflite"
     folder = tmp_path / "shop"
     files = dict(mutated(seeds, 300)) | {f"bomb-{x}": y for x, y in bombs(seeds).items()}

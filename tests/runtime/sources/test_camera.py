@@ -29,14 +29,14 @@ FRAMES = 24
 
 @pytest.fixture(scope="module")
 def cv2() -> Any:
-    """OpenCV, where it is installed."""
+    """Return OpenCV; skip the test if it is not installed."""
     return pytest.importorskip("cv2")
 
 
 @pytest.fixture(scope="module")
-def film(cv2: Any, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(cv2: Any, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real video file: each frame is a test image, enlarged, in red light."""
-    path = tmp_path_factory.mktemp("film") / "film.avi"
+    path = tmp_path_factory.mktemp("video") / "video.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (280, 280))
     assert writer.isOpened()
     for image in splits.test.images[:FRAMES, :, :, 0]:
@@ -48,7 +48,7 @@ def film(cv2: Any, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @contextmanager
 def served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
-    """A web server on this machine."""
+    """Run a web server on this machine and yield its URL."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
@@ -60,12 +60,12 @@ def served(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterat
 
 
 class NetworkCamera(http.server.BaseHTTPRequestHandler):
-    """One as many are: JPEG images one after the other, 20 a second, ever lighter, 60 in all."""
+    """A network camera that sends 60 JPEG images, 20 per second, each lighter than the last."""
 
     shown = 0  # the last one that was sent
 
     def do_GET(self) -> None:
-        """Show what is asked for."""
+        """Send the images."""
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
@@ -79,27 +79,27 @@ class NetworkCamera(http.server.BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
-class Files(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder."""
+class FileServer(http.server.SimpleHTTPRequestHandler):
+    """A server of the files in a folder."""
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
 def network_camera(cv2: Any) -> Iterator[str]:
-    """Its URL."""
+    """Return the URL of a network camera."""
     del cv2
     with served(NetworkCamera) as url:
         yield f"{url}/live"
 
 
-def test_every_frame_of_a_film(film: Path, exported: Path, splits: Splits) -> None:
-    """All frames come in order, red first among the colours, and the classifier knows them."""
-    images = list(frames(str(film)))
+def test_every_frame_of_a_video(video: Path, exported: Path, splits: Splits) -> None:
+    """All frames of a video come in order, in RGB, and are classified."""
+    images = list(frames(str(video)))
     assert len(images) == FRAMES
     assert {(frame.shape, frame.dtype.name) for frame in images} == {((280, 280, 3), "uint8")}
     for frame, original in zip(images, splits.test.images, strict=False):
@@ -115,14 +115,14 @@ def test_every_frame_of_a_film(film: Path, exported: Path, splits: Splits) -> No
     assert right >= FRAMES // 2
 
 
-def test_a_film_from_the_network(film: Path) -> None:
-    """Of a film every frame comes, also where it is named by its URL."""
-    with served(functools.partial(Files, directory=str(film.parent))) as url:
-        assert len(list(frames(f"{url}/{film.name}"))) == FRAMES
+def test_video_from_a_url(video: Path) -> None:
+    """Every frame of a video comes, also from a URL."""
+    with served(functools.partial(FileServer, directory=str(video.parent))) as url:
+        assert len(list(frames(f"{url}/{video.name}"))) == FRAMES
 
 
-def test_a_camera_shows_the_present(network_camera: str) -> None:
-    """A slow answer is followed by the frame of that moment; a camera that ends is named."""
+def test_newest_frame_of_a_camera(network_camera: str) -> None:
+    """After a slow prediction comes the newest frame; a camera that stops is an error."""
     stream = frames(network_camera)
     before = -1
     for _ in range(4):
@@ -132,12 +132,14 @@ def test_a_camera_shows_the_present(network_camera: str) -> None:
         before = level
         time.sleep(0.4)
     assert before >= 3 * 6
-    with pytest.raises(ImageError, match=r"live' gives no more images: is it still connected"):
+    with pytest.raises(
+        ImageError, match=r"live' sends no more frames: check that it is still connected"
+    ):
         list(stream)
 
 
 def test_threads_end_with_the_stream(network_camera: str) -> None:
-    """Whoever stops listening to a camera leaves no thread of it behind."""
+    """Closing the stream ends the thread that reads the camera."""
     stream = frames(network_camera)
     next(stream)
     assert "read" in {thread.name.partition("(")[2][:4] for thread in threading.enumerate()}
@@ -148,18 +150,18 @@ def test_threads_end_with_the_stream(network_camera: str) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("text.avi", "text.avi' cannot be opened: it is no film that can be read"),
-        ("empty.avi", "empty.avi' has no frame that can be read: copy it again"),
-        ("gone.avi", "gone.avi' is neither a camera nor a film that is there"),
-        ("/dev/null", "'/dev/null' cannot be opened: is it there, free, and yours to use"),
+        ("text.avi", "text.avi' cannot be opened: it is not a video that OpenCV can read"),
+        ("empty.avi", "empty.avi' has no readable frame: copy it again"),
+        ("gone.avi", "gone.avi' is neither a camera nor an existing video: check the path"),
+        ("/dev/null", "'/dev/null' cannot be opened: check that it is connected, not in use"),
         ("http://me:secret@127.0.0.1:9/x", "'http://127.0.0.1:9/x' cannot be opened"),
-        ("97", "camera 97 cannot be opened: is it there, free, and yours to use"),
+        ("97", "camera 97 cannot be opened: check that it is connected, not in use"),
         ("99999999999", "camera 99999999999 cannot be opened"),
     ],
 )
-def test_what_is_no_camera(cv2: Any, tmp_path: Path, source: str, message: str) -> None:
-    """What cannot be opened, or has no frames, is named in one line, and OpenCV keeps quiet."""
-    (tmp_path / "text.avi").write_text("no film")
+def test_sources_that_cannot_be_opened(cv2: Any, tmp_path: Path, source: str, message: str) -> None:
+    """A source that cannot be opened is one line that names it, and OpenCV prints nothing."""
+    (tmp_path / "text.avi").write_text("no video")
     nothing = cv2.VideoWriter(
         str(tmp_path / "empty.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64)
     )
@@ -176,7 +178,7 @@ def test_what_is_no_camera(cv2: Any, tmp_path: Path, source: str, message: str) 
 
 
 def test_without_opencv(bare_python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """Where the extra is not installed, the line says how to install it."""
+    """If the extra is not installed, the message says how to install it."""
     code = """
 from fmx_runtime.sources.camera import frames
 from fmx_runtime.errors import BackendError

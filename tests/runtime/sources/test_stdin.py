@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def send(monkeypatch: pytest.MonkeyPatch, *chunks: bytes) -> None:
-    """Have bytes come in on stdin, as a pipe hands them out."""
+    """Send bytes to stdin, in chunks, as a pipe does."""
 
     class Pipe(io.RawIOBase):
         def readable(self) -> bool:
@@ -36,8 +36,8 @@ def send(monkeypatch: pytest.MonkeyPatch, *chunks: bytes) -> None:
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "gif", "bmp", "tiff", "ppm"])
 @pytest.mark.parametrize("size", [(28, 28), (256, 10), (2560, 2570)])
-def test_a_image(form: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image of any format that can be read is known by its first bytes, and whole."""
+def test_image(form: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of any format is recognized by its first bytes, and read whole."""
     encoded = io.BytesIO()
     Image.new("RGB", size, "red").save(encoded, form)
     content = encoded.getvalue()
@@ -51,7 +51,7 @@ def test_a_image(form: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])
 @pytest.mark.parametrize("end", [True, False])
 def test_paths(separator: bytes, end: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths are one a line or end in NUL, cut wherever; the last needs no end."""
+    """Paths end with a line end or NUL, wherever the chunks end; the last needs no end."""
     names = [b"a.png", b"shop/b c.jpg", b"caf\xe9.png", b"BM.bmp", b"-"]
     whole = separator.join(names) + separator * end
     expected = [os.fsdecode(name) for name in names]
@@ -72,16 +72,16 @@ def test_paths_that_begin_like_images(name: str, monkeypatch: pytest.MonkeyPatch
         assert list(stdin.read()) == [name, "a.png"]
 
 
-def test_paths_of_several_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where paths end in NUL, a line end is a part of a name; empty lines are passed over."""
+def test_paths_with_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If paths end with NUL, a line end is part of a path; empty lines are skipped."""
     send(monkeypatch, b"two\nlines.png\0b.png\0")
     assert list(stdin.read()) == ["two\nlines.png", "b.png"]
     send(monkeypatch, b"\n\na.png\n\n  \nb.png\n\n")
     assert list(stdin.read()) == ["a.png", "b.png"]
 
 
-def test_paths_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path is there before the next one has come."""
+def test_paths_are_yielded_as_they_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path is yielded before the next one has arrived."""
 
     def coming() -> Iterator[bytes]:
         yield b"a.png\n"
@@ -107,40 +107,42 @@ def _fill(buffer: bytearray, chunk: bytes) -> int:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "nothing came in"),
-        (b"\n \n", "nothing came in"),
-        (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "neither an image"),
-        (b"\x1f\x8b\x08\0\0\0\0\0", "neither an image"),
-        (np.random.default_rng(0).bytes(3000), "neither an image"),
-        (b"x" * 5000, "neither an image"),
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "is neither an image nor paths"),
+        (b"\x1f\x8b\x08\0\0\0\0\0", "is neither an image nor paths"),
+        (np.random.default_rng(0).bytes(3000), "is neither an image nor paths"),
+        (b"x" * 5000, "is neither an image nor paths"),
     ],
 )
-def test_neither(content: bytes, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no image and no list is an error that says what is wanted."""
+def test_neither_image_nor_paths(
+    content: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other input is an error that says what is expected."""
     send(monkeypatch, *(content[i : i + 1000] for i in range(0, len(content), 1000)))
-    with pytest.raises(ImageError, match=f"{message}.*PNG.*one a line"):
+    with pytest.raises(ImageError, match=f"{message}.*PNG.*one per line"):
         stdin.read()
 
 
-def test_a_path_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths before it are told; it does not fill the memory."""
+def test_endless_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path of more than 4,096 bytes is an error, and does not fill the memory."""
     send(monkeypatch, b"a.png\n", *[b"x" * 1000] * 10)
     sent = iter(stdin.read())
     assert next(sent) == "a.png"
-    with pytest.raises(ImageError, match="too long"):
+    with pytest.raises(ImageError, match="longer than 4,096 bytes"):
         next(sent)
 
 
-def test_a_image_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An image larger than files may be is refused before it fills the memory."""
-    monkeypatch.setattr("fmx_runtime.images.decode.MOST_FILE_BYTES", 5000)
+def test_endless_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image larger than the limit is refused before it fills the memory."""
+    monkeypatch.setattr("fmx_runtime.images.limits.MAX_FILE_BYTES", 5000)
     send(monkeypatch, *[b"\x89PNG\r\n\x1a\n" + bytes(992)] * 10)
     with pytest.raises(ImageError, match="more than 5,000 bytes"):
         stdin.read()
 
 
 def test_no_stdin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A closed stdin, and a folder in its place, are errors in words."""
+    """A closed stdin, or a folder in its place, is an error."""
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(ImageError, match="is closed"):
         stdin.read()

@@ -24,7 +24,7 @@ pytest.importorskip("watchdog")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The watched folder, with an image in it that is not new."""
+    """Return the folder to watch, with an image in it that is not new."""
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "old.png").write_bytes(b"old")
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Watch:
-    """A watch in a thread of its own: called with seconds, it gives what comes in time, or None."""
+    """A watch in its own thread; calling it returns what comes in time, or None."""
 
     def __init__(self, folder: Path) -> None:
         """Begin it."""
@@ -72,7 +72,7 @@ class Watch:
 
 @pytest.fixture
 def seen(folder: Path) -> Iterator[Watch]:
-    """The watch of the folder, in place."""
+    """Return the started watch of the folder."""
     watch = Watch(folder)
     for number in range(100):
         (folder / f"begin{number}.png").write_bytes(b"x")
@@ -110,15 +110,15 @@ for path in new_images(Path(sys.argv[1])):
 """
 
 
-def test_a_image_that_is_copied(folder: Path, images: Path, seen: Watch) -> None:
-    """It is named once, and at once; nothing is said of the old one."""
+def test_copied_image(folder: Path, images: Path, seen: Watch) -> None:
+    """A copied image is yielded once, and at once; the old one is not."""
     subprocess.run(["cp", images / "00.png", folder / "new.png"], check=True)
     assert seen(1.9) == folder / "new.png"
     assert seen(0.5) is None
 
 
-def test_a_slow_writer(folder: Path, seen: Watch) -> None:
-    """An image whose writer, another program, rests in between is named when it is closed."""
+def test_slow_writer(folder: Path, seen: Watch) -> None:
+    """An image is yielded when its writer closes it, even after pauses."""
     path = folder / "slow.jpg"
     process = subprocess.Popen([sys.executable, "-c", SLOW_WRITER, path])
     assert seen(10) == path
@@ -127,8 +127,8 @@ def test_a_slow_writer(folder: Path, seen: Watch) -> None:
     assert seen(0.5) is None
 
 
-def test_a_writer_that_opens_it_again(folder: Path, seen: Watch) -> None:
-    """An image that is written in several steps shortly after each other is named once."""
+def test_writer_that_reopens_the_file(folder: Path, seen: Watch) -> None:
+    """An image written in several quick steps is yielded once."""
     path = folder / "steps.jpg"
     subprocess.run([sys.executable, "-c", TWO_STEPS, path], check=True)
     assert seen(5) == path
@@ -136,8 +136,8 @@ def test_a_writer_that_opens_it_again(folder: Path, seen: Watch) -> None:
     assert seen(0.5) is None
 
 
-def test_a_reader_is_no_writer(folder: Path, images: Path, seen: Watch) -> None:
-    """A program that only looks at a new image neither hides it nor makes it new again."""
+def test_readers_do_not_matter(folder: Path, images: Path, seen: Watch) -> None:
+    """A program that only reads a new image neither hides it nor makes it new again."""
     shutil.copy(images / "00.png", folder / "new.png")
     with (folder / "new.png").open("rb"):
         assert seen(0.5) is None
@@ -146,8 +146,8 @@ def test_a_reader_is_no_writer(folder: Path, images: Path, seen: Watch) -> None:
     assert seen(0.5) is None
 
 
-def test_renamed_when_it_is_whole(folder: Path, images: Path, seen: Watch) -> None:
-    """Copiers that write under another name, hidden or not, and then rename: once, in the end."""
+def test_renamed_when_complete(folder: Path, images: Path, seen: Watch) -> None:
+    """An image written under another name and then renamed is yielded once, at the end."""
     for partial, name in (
         (".new.png.Ab12", "new.png"),
         ("b.png.part", "b.png"),
@@ -159,8 +159,8 @@ def test_renamed_when_it_is_whole(folder: Path, images: Path, seen: Watch) -> No
     assert seen(0.5) is None
 
 
-def test_moved_from_elsewhere(folder: Path, images: Path, tmp_path: Path, seen: Watch) -> None:
-    """An image, and a folder of images, moved there from outside are named at once, and once."""
+def test_moved_into_the_folder(folder: Path, images: Path, tmp_path: Path, seen: Watch) -> None:
+    """An image or a folder moved into the folder is yielded at once, and once."""
     shutil.copy(images / "00.png", tmp_path / "one.png")
     (tmp_path / "one.png").rename(folder / "one.png")
     assert seen(1.5) == folder / "one.png"
@@ -174,7 +174,7 @@ def test_moved_from_elsewhere(folder: Path, images: Path, tmp_path: Path, seen: 
 
 
 def test_new_folders(folder: Path, images: Path, seen: Watch) -> None:
-    """Images in folders that were made a moment before are not lost, however they come there."""
+    """Images in folders that were just created are not lost."""
     for name in ("a", "a/b", "a/b/c"):
         (folder / name).mkdir()
         shutil.copy(images / "00.png", folder / name / "x.png")
@@ -184,8 +184,8 @@ def test_new_folders(folder: Path, images: Path, seen: Watch) -> None:
     assert found == {folder / at / name for at in ("a", "a/b", "a/b/c") for name in names}
 
 
-def test_folders_that_go_at_once(folder: Path, tmp_path: Path, seen: Watch) -> None:
-    """Folders that are gone before anybody could look into them stop nothing."""
+def test_short_lived_folders(folder: Path, tmp_path: Path, seen: Watch) -> None:
+    """Folders that are gone before they can be read do no harm."""
     for number in range(100):
         (tmp_path / "passing" / "below").mkdir(parents=True)
         (tmp_path / "passing" / "below" / "x.png").write_bytes(b"x")
@@ -195,8 +195,8 @@ def test_folders_that_go_at_once(folder: Path, tmp_path: Path, seen: Watch) -> N
     assert seen(5) == folder / "last.png"
 
 
-def test_a_link_to_the_folder(folder: Path, tmp_path: Path) -> None:
-    """A folder that is named by a link is watched, and its images are named by the link."""
+def test_link_to_the_folder(folder: Path, tmp_path: Path) -> None:
+    """A folder given by a link is watched, and its images have paths below the link."""
     link = tmp_path / "link"
     link.symlink_to(folder)
     watch = Watch(link)
@@ -206,15 +206,15 @@ def test_a_link_to_the_folder(folder: Path, tmp_path: Path) -> None:
     watch.end()
 
 
-def test_written_again(folder: Path, images: Path, seen: Watch) -> None:
+def test_overwritten_image(folder: Path, images: Path, seen: Watch) -> None:
     """An image that is overwritten is new again."""
     for name in ("00.png", "01.png"):
         shutil.copy(images / name, folder / "same.png")
         assert seen(5) == folder / "same.png"
 
 
-def test_what_is_passed_over(folder: Path, images: Path, seen: Watch) -> None:
-    """No text, nothing hidden, nothing empty, nothing that is gone again."""
+def test_skipped_files(folder: Path, images: Path, seen: Watch) -> None:
+    """Other files, hidden ones, empty ones and deleted ones are skipped."""
     (folder / "notes.txt").write_text("no image")
     (folder / ".hidden").mkdir()
     shutil.copy(images / "00.png", folder / ".hidden" / "x.png")
@@ -225,7 +225,7 @@ def test_what_is_passed_over(folder: Path, images: Path, seen: Watch) -> None:
 
 
 def test_thousands_at_once(folder: Path, seen: Watch) -> None:
-    """None of 3,000 images that come within machine_states is lost, and each is named once."""
+    """None of 3,000 images that arrive at once is lost or yielded twice."""
     names = {f"{number}.png" for number in range(3000)}
     (folder / "many").mkdir()
     for name in names:
@@ -236,15 +236,15 @@ def test_thousands_at_once(folder: Path, seen: Watch) -> None:
     assert seen(0.5) is None
 
 
-def test_more_than_the_kernel_keeps(folder: Path, tmp_path: Path) -> None:
-    """None is lost where so many come while nobody listens that the kernel drops its notes."""
-    answers = tmp_path / "answers.txt"
+def test_more_events_than_the_kernel_keeps(folder: Path, tmp_path: Path) -> None:
+    """No image is lost if so many arrive unread that the kernel drops events."""
+    output_file = tmp_path / "paths.txt"
 
     def heard() -> list[str]:
-        return answers.read_text().splitlines()
+        return output_file.read_text().splitlines()
 
     with (
-        answers.open("w") as output,
+        output_file.open("w") as output,
         subprocess.Popen([sys.executable, "-c", WATCH, folder], stdout=output) as process,
     ):
         while not heard():
@@ -263,22 +263,20 @@ def test_more_than_the_kernel_keeps(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_the_folder_goes(folder: Path, seen: Watch, again: bool) -> None:
-    """When the folder itself is removed, one line says so, also if there is a new one."""
+def test_removed_folder(folder: Path, seen: Watch, again: bool) -> None:
+    """If the folder is removed, even if it is created anew, one line says so."""
     shutil.rmtree(folder)
     if again:
         folder.mkdir()
     error = seen(5)
     assert isinstance(error, ImageError)
-    assert str(error) == (
-        f"folder '{folder}' is not there any longer, or is another one now: watch it again"
-    )
+    assert str(error) == (f"folder '{folder}' was removed or replaced: start watching it again")
 
 
-def test_no_such_folder(
+def test_folders_that_cannot_be_watched(
     tmp_path: Path, nobody: contextlib.AbstractContextManager[None], folder: Path
 ) -> None:
-    """What is not there, is no folder or may not be read cannot be watched; one line says so."""
+    """A missing folder, a file and an unreadable folder are errors in one line."""
     (tmp_path / "file").touch()
     for name, why in (("gone", "No such file or directory"), ("file", "Not a directory")):
         with pytest.raises(ImageError, match=f"{name}' cannot be watched: {why}"):
@@ -288,8 +286,8 @@ def test_no_such_folder(
         next(new_images(folder))
 
 
-def test_it_ends_cleanly(folder: Path, images: Path) -> None:
-    """When the watch is closed, no thread is left."""
+def test_close(folder: Path, images: Path) -> None:
+    """Closing the stream ends all threads."""
     before = threading.active_count()
     stream = new_images(folder)
 
@@ -311,7 +309,7 @@ def test_it_ends_cleanly(folder: Path, images: Path) -> None:
 
 
 def test_without_watchdog(bare_python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """Where the extra is not installed, the line says how to install it."""
+    """If the extra is not installed, the message says how to install it."""
     code = """
 from pathlib import Path
 from fmx_runtime.errors import BackendError
