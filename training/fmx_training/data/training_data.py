@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fmx_runtime.errors import DataError
 from fmx_training.data import clothing_photos, fashion_mnist, image_folder, saved_images
 from fmx_training.data.examples import concatenate, from_dataset, from_unbalanced_dataset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
+    from fmx_runtime.labeled_images import Watch
     from fmx_runtime.model_file.metadata import InputSpec
     from fmx_training.data.dataset import Splits
     from fmx_training.data.examples import Examples
@@ -56,7 +57,7 @@ def from_fashion_mnist(
     photos: Path | None,
     spec: InputSpec,
     *,
-    watch: Callable[[Iterable[Any], int, str], Iterable[Any]],
+    watch: Watch,
     report: Callable[[str], None],
 ) -> TrainingData:
     """Read Fashion-MNIST, and photos of clothes if a folder of them is given.
@@ -81,7 +82,7 @@ def from_image_folder(
     seed: int,
     *,
     gray: bool,
-    watch: Callable[[Iterable[Any], int, str], Iterable[Any]],
+    watch: Watch,
     report: Callable[[str], None],
 ) -> tuple[TrainingData, InputSpec]:
     """Read the user's labeled images.
