@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order_of_preference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """$FMX_MODEL, else the newest int8 TFLite file here or in exports/*/, else the shipped one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FMX_MODEL", "")

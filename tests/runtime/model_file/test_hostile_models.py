@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 SEEDS = 330  # of each file
-CARDLESS_SEEDS = 12  # of each file: each takes a process
+EXTERNAL_MODEL_SEEDS = 12  # of each file: each takes a process
 PATIENCE_S = 5
 MEMORY_KB = 400 << 10
 
@@ -54,44 +54,44 @@ MEMORY_KB = 400 << 10
 
 
 def flipped(content: bytearray, chance: random.Random, start: int) -> None:
-    """One bit or many."""
+    """Flip one bit or many."""
     for _ in range(chance.choice([1, 1, 2, 100])):
         content[chance.randrange(start, len(content))] ^= 1 << chance.randrange(8)
 
 
 def cut_off(content: bytearray, chance: random.Random, start: int) -> None:
-    """The end is missing."""
+    """Remove the end."""
     del content[chance.randrange(start, len(content)) :]
 
 
 def beheaded(content: bytearray, chance: random.Random, start: int) -> None:
-    """Something is missing before the end."""
+    """Remove a part before the end."""
     first = chance.randrange(start, len(content))
     del content[first : first + chance.choice([1, 4, 512, 4096])]
 
 
 def zeroed(content: bytearray, chance: random.Random, start: int) -> None:
-    """A block was never written, as after a power cut."""
+    """Fill a block with zeros, as after a power cut."""
     first = chance.randrange(start, len(content))
     size = min(chance.choice([1, 512, 4096, 65536]), len(content) - first)
     content[first : first + size] = bytes(size)
 
 
 def filled(content: bytearray, chance: random.Random, start: int) -> None:
-    """A block of an SD card that has worn out."""
+    """Fill a block with a pattern, as a worn SD card does."""
     first = chance.randrange(start, len(content))
     size = min(chance.choice([1, 512, 4096]), len(content) - first)
     content[first : first + size] = chance.choice([b"\xff", b"\x80", b"\x7f"]) * size
 
 
 def inserted(content: bytearray, chance: random.Random, start: int) -> None:
-    """Bytes that belong elsewhere."""
+    """Insert bytes that belong elsewhere."""
     first = chance.randrange(start, len(content))
     content[first:first] = chance.randbytes(chance.choice([1, 4, 512, 4096]))
 
 
 def swapped(content: bytearray, chance: random.Random, start: int) -> None:
-    """Two blocks stand in each other's place."""
+    """Swap two blocks."""
     size = chance.choice([1, 16, 128])
     one, other = (chance.randrange(start, len(content) - size) for _ in range(2))
     content[one : one + size], content[other : other + size] = (
@@ -101,12 +101,12 @@ def swapped(content: bytearray, chance: random.Random, start: int) -> None:
 
 
 def repeated(content: bytearray, chance: random.Random, start: int) -> None:
-    """The end is there twice, the metadata with it."""
+    """Repeat the end, and the metadata with it."""
     content += content[chance.randrange(start, len(content)) :]
 
 
 def continued(content: bytearray, chance: random.Random, start: int) -> None:
-    """Something follows: zeros, text, or noise, which readers of ZIP look for their end in."""
+    """Append zeros, text or noise, in which ZIP readers look for the end record."""
     assert start <= len(content)
     size = chance.choice([1, 4, 100, 70_000])
     content += chance.choice([bytes(size), b"PK\x05\x06" * (size // 4), chance.randbytes(size)])
@@ -139,7 +139,7 @@ def damaged(content: bytes, seed: int) -> bytes:
 
 
 def resealed(content: bytes, text: str) -> bytes:
-    """The model with another text for its metadata."""
+    """The model with another text as its metadata."""
     model = content[: ModelMetadata.from_json(read_metadata(content)).model_bytes]
     if detect_format(content) == "onnx":
         entry = field(1, METADATA_KEY.encode()) + field(2, text.encode("utf-8", "surrogatepass"))
@@ -151,7 +151,7 @@ def resealed(content: bytes, text: str) -> bytes:
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A protobuf field that states its length."""
+    """A length-delimited protobuf field."""
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
@@ -165,7 +165,7 @@ def varint(value: int) -> bytes:
 
 
 def with_values(content: bytes, **values: object) -> bytes:
-    """The model with metadata that says something else, and whose checksum is right again."""
+    """The model with other values in its metadata and the right checksum."""
     data = json_codec.parse(read_metadata(content))
     del data["metadata_sha256"]
     for place, value in values.items():
@@ -174,13 +174,17 @@ def with_values(content: bytes, **values: object) -> bytes:
         for key in path:
             inner = inner[key]
         inner[last] = value
-    text = json_codec.dump(data)
-    checksum = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    return resealed(content, json_codec.dump({**data, "metadata_sha256": checksum}))
+    checksum = hashlib.sha256(canonical(data).encode("utf-8", "surrogatepass")).hexdigest()
+    return resealed(content, canonical({**data, "metadata_sha256": checksum}))
+
+
+def canonical(data: dict[str, object]) -> str:
+    """The canonical text, also with NaN and infinity, which an honest writer refuses."""
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def json_tricks(content: bytes) -> Iterator[bytes]:
-    """Metadata that are no metadata: nested, huge, twice, without their quotes."""
+    """Texts that are not metadata: nested, huge, with repeated keys, not JSON."""
     text = read_metadata(content)
     for start, end in (("[", "]"), ('{"a":', "}"), ('{"schema":', "}"), ("", "]")):
         for depth in (500, 1000, 100_000):
@@ -198,7 +202,7 @@ def json_tricks(content: bytes) -> Iterator[bytes]:
 
 
 def metadata_tricks(content: bytes) -> Iterator[bytes]:
-    """Metadata with the right checksum that say what cannot be."""
+    """Metadata with the right checksum and impossible values."""
     values: list[dict[str, object]] = [
         {"input__height": 0},
         {"input__height": -28},
@@ -225,7 +229,7 @@ def metadata_tricks(content: bytes) -> Iterator[bytes]:
 
 
 def zip_tricks(content: bytes) -> Iterator[bytes]:
-    """ZIP archives behind a TFLite model that fill the memory, or lie about their sizes."""
+    """ZIP archives behind a TFLite model that fill the memory or state wrong sizes."""
     model = content[: ModelMetadata.from_json(read_metadata(content)).model_bytes]
     blanks = b" " * (1 << 20)
     for method, size in (
@@ -263,7 +267,7 @@ def zip_tricks(content: bytes) -> Iterator[bytes]:
 
 
 def protobuf_tricks(content: bytes) -> Iterator[bytes]:
-    """Protobuf fields without an end, of negative length, nested, unknown, and by the million."""
+    """Protobuf fields that are endless, of negative length, nested, unknown, or a million."""
     metadata = field(1, METADATA_KEY.encode()) + field(2, b"{}")
     for tail in (
         b"\x80" * 3_000_000,
@@ -304,7 +308,7 @@ def starts(content: bytes) -> Iterator[bytes]:
 
 
 def tricks(content: bytes) -> Iterator[bytes]:
-    """All of them that the format has."""
+    """All hostile files of the format."""
     yield from starts(content)
     yield from json_tricks(content)
     yield from metadata_tricks(content)
@@ -317,7 +321,7 @@ def tricks(content: bytes) -> Iterator[bytes]:
 
 
 def attempt(files: Iterable[tuple[int, bytes]], original: Path, report: Path) -> None:
-    """Open each file, and write what came of it: a line before, so that a death has a name."""
+    """Open each file and write its outcome; a line before it names a file that crashes."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
     whole = Classifier(original)
     expected = whole.predict(pixels)
@@ -340,7 +344,7 @@ def outcome(
     pixels: np.ndarray[Any, Any],
     expected: np.ndarray[Any, Any],
 ) -> str:
-    """``same``, a refusal of one line that names the file, or what should not be."""
+    """``same``, a refusal of one line that names the file, or what should not happen."""
     try:
         classifier = Classifier(path)
         answers = classifier.predict(pixels)
@@ -368,7 +372,7 @@ class Report:
 
 
 def opened(model: Path, seeds: str, folder: Path) -> Report:
-    """What `attempt` reported, of a process that must not die or print."""
+    """The report of `attempt` in a process that must not crash or print."""
     report = folder / "report"
     done = subprocess.run(
         [sys.executable, __file__, model, seeds, report],
@@ -385,7 +389,7 @@ def opened(model: Path, seeds: str, folder: Path) -> Report:
 
 
 def check(report: Report) -> list[str]:
-    """Make sure that each file was refused or answers as the original does; give the outcomes."""
+    """Check that each file was refused or predicts as the original; return the outcomes."""
     wrong = {
         seed: outcome
         for seed, outcome in report.outcomes.items()
@@ -398,7 +402,7 @@ def check(report: Report) -> list[str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_files(name: str, exported: Path, tmp_path: Path) -> None:
-    """Bits flipped, blocks lost, moved and added: refused, or the answers are the same."""
+    """A damaged file is refused, or its predictions are unchanged."""
     outcomes = check(opened(exported / f"baseline.{name}", f"0-{SEEDS}", tmp_path))
     assert len(outcomes) == SEEDS
     assert outcomes.count("same") < SEEDS / 3
@@ -450,8 +454,8 @@ print(status.split()[0])
         ("image.tflite", "neither a TFLite nor an ONNX model"),
     ],
 )
-def test_what_is_no_file(kind: str, message: str, tmp_path: Path, images: Path) -> None:
-    """Devices, pipes, loops and files without an end are refused by name, and not read."""
+def test_special_files(kind: str, message: str, tmp_path: Path, images: Path) -> None:
+    """Devices, pipes and link loops are refused with their path and not read."""
     path = Path(kind) if kind.startswith("/") else tmp_path / kind
     match kind:
         case "folder":
@@ -500,8 +504,8 @@ def test_what_follows_the_metadata_is_not_run(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_other_format_s_name_does_not_matter(name: str, exported: Path, tmp_path: Path) -> None:
-    """What a file is called does not decide what it is opened as."""
+def test_the_file_name_does_not_matter(name: str, exported: Path, tmp_path: Path) -> None:
+    """The content, not the name, decides the format of a file."""
     path = tmp_path / name.replace("tflite", "png").replace("onnx", "tflite")
     path.write_bytes((exported / f"baseline.{name}").read_bytes())
     assert Classifier(path).metadata.labels
@@ -511,14 +515,14 @@ def test_the_other_format_s_name_does_not_matter(name: str, exported: Path, tmp_
 
 
 def structural(content: bytes) -> list[int]:
-    """Places in a TFLite model where tables are, and not weights: there, zeros are frequent."""
+    """Positions of tables, not weights, in a TFLite model: zeros are frequent there."""
     zeros = np.frombuffer(content, np.uint8) == 0
     density = np.convolve(zeros, np.ones(32) / 32, "same")
     return [int(place) for place in np.flatnonzero(density > 0.25)]
 
 
-def cardless(model: bytes, seed: int, places: list[int]) -> bytes:
-    """Damage for every second seed, and for the others a table's byte with another value."""
+def damaged_model(model: bytes, seed: int, places: list[int]) -> bytes:
+    """Damage for every second seed, and for the others another value of a table's byte."""
     chance = random.Random(seed)
     changed = bytearray(model)
     if seed % 2:
@@ -529,10 +533,10 @@ def cardless(model: bytes, seed: int, places: list[int]) -> bytes:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_files_without_a_metadata(
+def test_damaged_files_without_metadata(
     name: str, exported: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """However such a file is damaged, there is a description or a ModelFileError, within 5 s."""
+    """A damaged external model is described, or is a ModelFileError, within 5 s."""
     content = (exported / f"baseline.{name}").read_bytes()
     metadata = ModelMetadata.from_json(read_metadata(content))
     model = content[: metadata.model_bytes]
@@ -542,7 +546,7 @@ def test_files_without_a_metadata(
         start = time.monotonic()
         try:
             found = describe_external_model(
-                cardless(model, seed, places), labels=metadata.labels, input_range="0..1"
+                damaged_model(model, seed, places), labels=metadata.labels, input_range="0..1"
             )
             said = f"described: {found.input.shape}"
         except ModelFileError as error:
@@ -550,15 +554,15 @@ def test_files_without_a_metadata(
         return said, time.monotonic() - start
 
     with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(one, range(CARDLESS_SEEDS)))
+        outcomes = list(pool.map(one, range(EXTERNAL_MODEL_SEEDS)))
     assert len({said for said, _ in outcomes}) > 1
     assert not any("\n" in said for said, _ in outcomes)
     assert max(seconds for _, seconds in outcomes) < PATIENCE_S
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_cut_metadata_is_no_way_around_it(exported: Path) -> None:
-    """A damaged metadata is not passed over because labels are given."""
+def test_damaged_metadata_are_not_ignored(exported: Path) -> None:
+    """A file with damaged metadata is refused, even if labels are given."""
     content = bytearray((exported / "baseline.int8.tflite").read_bytes())
     content[-400] ^= 1
     assert find_metadata(bytes(content[: len(content) // 2])) is None

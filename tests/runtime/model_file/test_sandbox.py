@@ -26,15 +26,15 @@ FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 ENDLESS = np.iinfo(np.int64).max
 
 
-def find(content: bytes) -> ModelSignature:
-    """What is found with the interpreter that comes first."""
+def signature_of(content: bytes) -> ModelSignature:
+    """The signature that the default interpreter finds."""
     return run_in_sandbox(content, backend=None, threads=1)
 
 
 def refusal(content: bytes) -> str:
-    """Why a model is refused: one line."""
+    """The message of a model that is refused: one line."""
     with pytest.raises(ModelFileError) as caught:
-        find(content)
+        signature_of(content)
     message = str(caught.value)
     assert "\n" not in message
     return message
@@ -43,7 +43,7 @@ def refusal(content: bytes) -> str:
 def onnx_model(
     *nodes: onnx.NodeProto, shape: tuple[Any, ...], kind: int = FLOAT, classes: int = 5
 ) -> bytes:
-    """An ONNX file that makes ``y (1, classes)`` of ``x``, both of ``kind``."""
+    """An ONNX file that computes ``y (1, classes)`` from ``x``, both of type ``kind``."""
     graph = helper.make_graph(
         nodes,
         "graph",
@@ -56,14 +56,14 @@ def onnx_model(
 
 
 def constant(name: str, value: np.ndarray) -> onnx.NodeProto:
-    """A node that gives ``name``."""
+    """A node whose output ``name`` is a constant."""
     return helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(value))
 
 
 def network(
     shape: tuple[Any, ...], *, classes: int = 5, end: str = "Softmax", weight: float = 0.01
 ) -> bytes:
-    """A network of one dense layer on images of some shape."""
+    """A network of one dense layer on images of a shape."""
     pixels = int(np.prod([size for size in shape[1:] if isinstance(size, int)]))
     weights = np.random.default_rng(0).normal(0, weight, (pixels, classes)).astype(np.float32)
     return onnx_model(
@@ -77,7 +77,7 @@ def network(
 
 
 def quantizing(zero_point: int) -> bytes:
-    """A TFLite file that turns bytes into signed ones around some zero point."""
+    """A TFLite file that converts uint8 to int8 with a zero point."""
 
     def tensor(name: str, kind: int, zero: int) -> tflite.TensorT:
         made = tflite.TensorT()
@@ -106,10 +106,10 @@ def quantizing(zero_point: int) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_exported_model(name: str, exported: Path) -> None:
-    """Of each exported file, its size, type, number of classes and kind of answer are found."""
+    """The signature of an exported file agrees with its metadata."""
     content = (exported / f"baseline.{name}").read_bytes()
     metadata = ModelMetadata.from_json(read_metadata(content))
-    assert find(content) == ModelSignature(
+    assert signature_of(content) == ModelSignature(
         height=28,
         width=28,
         channels=1,
@@ -120,17 +120,17 @@ def test_an_exported_model(name: str, exported: Path) -> None:
 
 
 @pytest.mark.parametrize(("end", "probabilities"), [("Softmax", True), ("Identity", False)])
-def test_logits_are_told_from_probabilities(end: str, probabilities: bool) -> None:
-    """Whether a network ends with its softmax decides; size, colours and classes are its own."""
+def test_logits_and_probabilities(end: str, probabilities: bool) -> None:
+    """A network without a softmax returns logits; size, channels and classes are found."""
     expected = ModelSignature(
         height=8, width=6, channels=3, dtype="float32", classes=7, probabilities=probabilities
     )
-    assert find(network((1, 8, 6, 3), classes=7, end=end)) == expected
+    assert signature_of(network((1, 8, 6, 3), classes=7, end=end)) == expected
 
 
-def test_scores_that_do_not_sum_to_1_are_no_probabilities() -> None:
-    """The answers of independent sigmoids lie between 0 and 1, and are no distribution."""
-    assert not find(network((1, 8, 8, 1), end="Sigmoid")).probabilities
+def test_outputs_of_sigmoids_are_not_probabilities() -> None:
+    """Independent sigmoids give values from 0 to 1 that do not sum to 1."""
+    assert not signature_of(network((1, 8, 8, 1), end="Sigmoid")).probabilities
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ def test_scores_that_do_not_sum_to_1_are_no_probabilities() -> None:
         ([[0.25, 0.25]], False),
     ],
 )
-def test_what_counts_as_probabilities(outputs: list[list[float]], expected: bool) -> None:
-    """They sum to 1, but for what rounding to eight bits takes."""
+def test_sum_of_probabilities(outputs: list[list[float]], expected: bool) -> None:
+    """Rows sum to 1, up to what rounding to eight bits can change."""
     assert module._are_probabilities(np.array(outputs, np.float32)) is expected
 
 
-def test_a_model_that_crashes_its_interpreter() -> None:
-    """A segmentation fault in the interpreter is an error message, with its name and version."""
+def test_a_model_that_crashes_the_interpreter() -> None:
+    """A segmentation fault is an error message with the interpreter's name and version."""
     assert "returns float32 (1, 4, 4, 1)" in refusal(quantizing(-128))
     assert refusal(quantizing(300)).startswith("ends the process of ai-edge-litert 2.")
     assert "(signal SIGSEGV): it is damaged, or made for another version" in refusal(
@@ -159,8 +159,8 @@ def test_a_model_that_crashes_its_interpreter() -> None:
     )
 
 
-def test_a_model_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An endless loop in a model ends with the time that it may take."""
+def test_a_model_with_an_endless_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endless loop in a model ends at the time limit."""
     monkeypatch.setattr(module, "_TIMEOUT_S", 2)
     yes = constant("go_on", np.array(True))
     body = helper.make_graph(
@@ -192,8 +192,8 @@ def test_a_model_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - start < 5
 
 
-def test_a_model_that_wants_all_memory() -> None:
-    """A model of a few bytes that makes a tensor of 4 GB is refused, and soon."""
+def test_a_model_that_needs_too_much_memory() -> None:
+    """A small model that makes a tensor of 4 GB is refused within seconds."""
     content = onnx_model(
         constant("size", np.array([1 << 30])),
         helper.make_node("ConstantOfShape", ["size"], ["large"]),
@@ -223,14 +223,14 @@ def test_a_model_that_wants_all_memory() -> None:
         (b"no model", "neither a TFLite nor an ONNX model"),
     ],
 )
-def test_what_is_no_image_classifier(content: bytes, message: str) -> None:
-    """Other shapes, answers and bytes are refused with what was found and what would do."""
+def test_other_models_are_refused(content: bytes, message: str) -> None:
+    """Models of other inputs or outputs are refused with what was found and expected."""
     with pytest.raises(ModelFileError, match=message):
-        find(content)
+        signature_of(content)
 
 
-def test_signed_bytes_are_refused_with_a_remedy(exported: Path) -> None:
-    """A network whose input is int8 is refused with the converter's option that makes it uint8."""
+def test_int8_input_is_refused(exported: Path) -> None:
+    """The message for int8 input names the converter's option for uint8 input."""
     content = (exported / "baseline.int8.tflite").read_bytes()
     model = tflite.ModelT.InitFromPackedBuf(content, 0)
     model.subgraphs[0].inputs = model.subgraphs[0].operators.pop(0).outputs
@@ -241,8 +241,8 @@ def test_signed_bytes_are_refused_with_a_remedy(exported: Path) -> None:
     assert "inference_input_type = tf.uint8" in message
 
 
-def test_the_interpreter_is_chosen(exported: Path) -> None:
-    """One that is not there, or is for the other format, is a BackendError that says so."""
+def test_a_named_interpreter(exported: Path) -> None:
+    """An interpreter that is missing, or is for the other format, is a BackendError."""
     content = (exported / "baseline.int8.tflite").read_bytes()
     assert run_in_sandbox(content, backend="ai-edge-litert", threads=2).classes == 10
     with pytest.raises(BackendError, match="tflite-runtime is not installed on this machine"):
@@ -251,14 +251,14 @@ def test_the_interpreter_is_chosen(exported: Path) -> None:
         run_in_sandbox(content, backend="onnxruntime", threads=1)
 
 
-def test_the_current_folder_does_not_matter(
+def test_the_current_folder_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file beside the model with the name of a library is not run."""
+    """A file in the current folder with the name of a library is not run."""
     for name in ("numpy", "json", "fmx_runtime", "onnxruntime"):
         (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'was run')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
-    assert find(network((1, 8, 8, 1))).classes == 5
+    assert signature_of(network((1, 8, 8, 1))).classes == 5
     assert not (tmp_path / "was run").exists()
 
 
@@ -269,16 +269,18 @@ def test_the_current_folder_does_not_matter(
         ("/bin/true", "'/bin/true' does not run fmx-runtime"),
     ],
 )
-def test_without_a_process(python: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no Python can be started, the model is not tried, and nobody blames it."""
+def test_no_process_can_be_started(
+    python: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Python cannot be started, the error does not blame the model."""
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(BackendError, match=message):
-        find(network((1, 8, 8, 1)))
+        signature_of(network((1, 8, 8, 1)))
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
-    """What interpreters say on stdout and stderr when they open and refuse models is gone."""
-    find(network((1, 8, 8, 1)))
+    """What interpreters print when they open and refuse models is discarded."""
+    signature_of(network((1, 8, 8, 1)))
     refusal(network((1, 3, 8, 8)))
     refusal(quantizing(300))
     assert capfd.readouterr() == ("", "")
@@ -294,8 +296,8 @@ print([resource.getrlimit(kind) for kind in kinds])
 """
 
 
-def test_limits_are_only_ever_lowered() -> None:
-    """No core dumps, memory by the file's size, and a limit that was lower already stays."""
+def test_limits_are_lowered_only() -> None:
+    """No core dumps, memory by the file's size; a limit that is lower already stays."""
     done = subprocess.run(
         [sys.executable, "-c", LIMITS], capture_output=True, text=True, check=True
     )
@@ -308,12 +310,12 @@ def test_limits_are_only_ever_lowered() -> None:
     [(0, "exit code 0"), (3, "exit code 3"), (-6, "signal SIGABRT"), (-40, "signal 40")],
 )
 def test_how_a_process_ended(code: int, words: str) -> None:
-    """Signals go by their names, where they have one."""
+    """Signals are described by their names, where they have one."""
     assert module._describe_exit(code) == words
 
 
 def test_no_process_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a time-out the child is gone; children of other tests are none of its business."""
+    """After a timeout the child process has ended."""
     before = children()
     monkeypatch.setattr(module, "_TIMEOUT_S", 0.05)
     refusal(network((1, 8, 8, 1)))
@@ -321,7 +323,7 @@ def test_no_process_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def children() -> set[int]:
-    """The processes that this one has started and not yet buried."""
+    """The child processes of this process, also those that have ended but were not waited for."""
     own = os.getpid()
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):

@@ -28,7 +28,7 @@ OUTPUTS = np.array([[0.1, 0.9], [1.0, 0.0]], np.float32)
     st.randoms(use_true_random=False),
 )
 def test_round_trip(pixels: NDArray[np.uint8], classes: int, random: object) -> None:
-    """Pixels and answers come out as they went in, bit for bit."""
+    """Pixels and outputs are unchanged after packing and unpacking, bit for bit."""
     rows = [[random.random() for _ in range(classes)] for _ in pixels]  # type: ignore[attr-defined]
     outputs = np.array(rows, np.float32)
     again, answers = test_vectors.decode(test_vectors.encode(pixels, outputs), pixels.shape[1:])
@@ -38,7 +38,7 @@ def test_round_trip(pixels: NDArray[np.uint8], classes: int, random: object) -> 
 
 
 def test_memory_layout_does_not_matter() -> None:
-    """Pixels in another memory order give the same text."""
+    """Pixels in another memory order are packed to the same text."""
     assert test_vectors.encode(np.asfortranarray(PIXELS), OUTPUTS) == test_vectors.encode(
         PIXELS, OUTPUTS
     )
@@ -57,18 +57,18 @@ def test_memory_layout_does_not_matter() -> None:
         {"outputs": ((0.1, 0.9), (1.0,))},
     ],
 )
-def test_damaged_vectors_are_said(change: dict[str, object]) -> None:
-    """Text that is not what was packed, or does not fit the shape, is a ModelFileError."""
+def test_damaged_vectors_are_refused(change: dict[str, object]) -> None:
+    """Text that was not packed, or does not fit the shape, is a ModelFileError."""
     damaged = replace(test_vectors.encode(PIXELS, OUTPUTS), **change)  # type: ignore[arg-type]
     with pytest.raises(ModelFileError, match="test vectors are damaged"):
         test_vectors.decode(damaged, (3, 4, 1))
 
 
 @pytest.mark.parametrize("name", ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"])
-def test_files_answer_their_test_vectors_inputs(
+def test_exported_files_reproduce_their_test_vectors(
     name: str, exported: Path, prepared_folder: Path | None
 ) -> None:
-    """Each exported file gives exactly the answers that it carries, and they are not all alike."""
+    """Each exported file gives its expected outputs exactly, and these differ."""
     if prepared_folder:
         pytest.skip("they are exact where the file was made")
     classifier = Classifier(exported / f"baseline.{name}")
