@@ -1,4 +1,4 @@
-"""The kinds of files, and what they are called."""
+"""The formats and their file names."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("form", Format)
-def test_a_name_is_a_format_and_a_precision(form: Format) -> None:
-    """Each name splits into a format that the runtime runs and a precision that metadata states."""
-    assert form.model_format in get_args(ModelFormat)
-    assert form.precision in get_args(Precision)
-    assert f"{form.model_format}-{form.precision}" == form.value
-    assert form.file_name("bag") == f"bag.{form.precision}.{form.model_format}"
+@pytest.mark.parametrize("file_format", Format)
+def test_names_hold_format_and_precision(file_format: Format) -> None:
+    """Each name consists of a model format and a precision that the metadata knows."""
+    assert file_format.model_format in get_args(ModelFormat)
+    assert file_format.precision in get_args(Precision)
+    assert f"{file_format.model_format}-{file_format.precision}" == file_format.value
+    assert file_format.file_name("bag") == f"bag.{file_format.precision}.{file_format.model_format}"
 
 
-def test_all_precisions_are_there() -> None:
-    """TFLite comes in every precision that metadata can state; names are told apart."""
-    in_tflite = {form.precision for form in Format if form.model_format == "tflite"}
+def test_tflite_has_all_precisions() -> None:
+    """TFLite has every precision that the metadata knows; no two file names are equal."""
+    in_tflite = {
+        file_format.precision for file_format in Format if file_format.model_format == "tflite"
+    }
     assert in_tflite == set(get_args(Precision))
-    assert len({form.file_name("bag") for form in Format}) == len(Format)
+    assert len({file_format.file_name("bag") for file_format in Format}) == len(Format)
 
 
-def test_what_is_calibrated() -> None:
-    """Only where activations are stored as integers their ranges have to be known before."""
-    assert {form for form in Format if form.calibrated} == {
+def test_formats_that_need_calibration() -> None:
+    """Formats with integer activations need calibration, and only those."""
+    assert {file_format for file_format in Format if file_format.needs_calibration} == {
         Format.TFLITE_INT8,
         Format.TFLITE_INT16X8,
         Format.ONNX_INT8,
     }
 
 
-def test_the_usual_files(exported: Path) -> None:
-    """A folder exported in the float32 and the int8 formats has the files that these names give."""
-    names = {form.file_name("baseline") for form in (*FLOAT32, *INT8)}
+def test_file_names_of_an_export(exported: Path) -> None:
+    """An export in the float32 and int8 formats has the files with these names."""
+    names = {file_format.file_name("baseline") for file_format in (*FLOAT32, *INT8)}
     assert names == {path.name for path in exported.iterdir()} - {"manifest.json"}

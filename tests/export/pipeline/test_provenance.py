@@ -1,4 +1,4 @@
-"""Where a file came from."""
+"""Provenance of exported files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not on PATH")
 
 
-def git(folder: Path, *words: str) -> str:
-    """Run git in a folder as somebody; what it says."""
-    who = ["-c", "user.name=A", "-c", "user.email=a@b.invalid", "-c", "commit.gpgsign=false"]
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder with a fixed author, and return its output."""
+    author = ["-c", "user.name=A", "-c", "user.email=a@b.invalid", "-c", "commit.gpgsign=false"]
     return subprocess.run(
-        ["git", *who, *words], cwd=folder, check=True, capture_output=True, text=True
+        ["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True
     ).stdout.strip()
 
 
-def test_versions_name_what_shapes_a_file() -> None:
-    """A TensorFlow, Keras, both converters and fmx itself are there, each with a version."""
+def test_versions() -> None:
+    """There are versions of TensorFlow, Keras, both converters and fmx itself."""
     versions = provenance.versions()
     assert {"fmx-toolkit", "keras", "numpy", "onnx", "onnxruntime", "tf2onnx"} <= set(versions)
     assert set(versions) & {"tensorflow", "tensorflow-cpu"}
@@ -38,10 +38,8 @@ def test_versions_name_what_shapes_a_file() -> None:
 
 
 @needs_git
-def test_the_commit_is_that_of_the_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Inside a repository, also in a folder below, the commit is what git calls HEAD."""
+def test_commit_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a folder of a repository, the commit is git's HEAD."""
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "commit", "--quiet", "--allow-empty", "-m", "first")
     (tmp_path / "below").mkdir()
@@ -50,8 +48,8 @@ def test_the_commit_is_that_of_the_working_folder(
 
 
 @needs_git
-def test_without_a_commit_it_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside a repository, in one without a commit, and without git, the commit is unknown."""
+def test_unknown_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a repository, before its first commit and without git, the commit is unknown."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert provenance.commit() == "unknown"
@@ -61,8 +59,8 @@ def test_without_a_commit_it_is_unknown(tmp_path: Path, monkeypatch: pytest.Monk
     assert provenance.commit() == "unknown"
 
 
-def test_the_digest_is_of_the_weights(finished: Run) -> None:
-    """Loading a model again gives its digest again; a single changed weight gives another."""
+def test_weights_digest(finished: Run) -> None:
+    """A model that is loaded again has the same digest; one changed weight gives another."""
     model, again = (keras.models.load_model(finished.model_path, compile=False) for _ in range(2))
     digest = provenance.weights_digest(model)
     assert provenance.weights_digest(again) == digest

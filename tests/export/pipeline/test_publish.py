@@ -1,4 +1,4 @@
-"""An export comes into its folder whole or not at all, whenever it is cut off."""
+"""Publishing of an export: all files or none, whenever it is interrupted."""
 
 from __future__ import annotations
 
@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 
 NOTES = "notes.txt"
 KILLS = 20
-AT_ONCE = 2
+PROCESSES = 2
 
-# imports everything once and forks for each export, before anything of TensorFlow was used
+# imports everything once and forks for each export, before TensorFlow has started threads
 EXPORTER = """
 import os, signal, sys, time
 from pathlib import Path
 import keras, numpy as np
-from fmx_export import bundle
+from fmx_export.common.calibration import CalibrationSet
+from fmx_export.pipeline.export import export
 from fmx_export.pipeline.formats import FLOAT32, INT8
+from fmx_export.source.source_model import SourceModel
 from fmx_runtime.model_file.metadata import InputSpec, Provenance
 from fmx_training.data.dataset import Dataset
 
@@ -50,8 +52,8 @@ images, labels = images["images"], images["labels"]
 names = tuple(map(str, range(10)))
 
 
-def export(folder):
-    export.export(
+def export_into(folder):
+    export(
         SourceModel(
             model=keras.models.load_model(path, compile=False),
             path=path,
@@ -67,7 +69,7 @@ def export(folder):
         ),
         formats=(*FLOAT32, *INT8),
         calibration=CalibrationSet(images[:20], "", 0),
-        held_out=Dataset("", images, labels, names),
+        validation=Dataset("", images, labels, names),
         folder=folder,
         progress=lambda _: None,
         max_accuracy_drop=1.0,
@@ -79,7 +81,7 @@ for line in sys.stdin:
     child = os.fork()
     if not child:
         try:
-            export(Path(folder))
+            export_into(Path(folder))
             os._exit(0)
         finally:
             os._exit(1)
@@ -91,14 +93,14 @@ for line in sys.stdin:
 
 
 class PowerCutError(BaseException):
-    """Nothing catches it, as nothing outlives a power cut."""
+    """Simulates a power cut; no handler of `Exception` catches it."""
 
 
 class Exporter:
-    """Runs exports, each as a process that finds all libraries imported."""
+    """Runs exports in processes of their own, which have imported all libraries."""
 
     def __init__(self, model: Path, images: Path) -> None:
-        """Start the process that imports them."""
+        """Start the process that imports the libraries."""
         self._process = subprocess.Popen(
             [sys.executable, "-c", EXPORTER, model, images],
             stdin=subprocess.PIPE,
@@ -108,7 +110,7 @@ class Exporter:
         )
 
     def run(self, folder: Path, killed_after: float | str = "never") -> int:
-        """Export into a folder, perhaps killed after some seconds; the exit code."""
+        """Export into a folder, kill the process after some seconds, and return the exit code."""
         assert self._process.stdin
         assert self._process.stdout
         print(folder, killed_after, file=self._process.stdin, flush=True)
@@ -121,17 +123,17 @@ class Exporter:
 
 @pytest.fixture(scope="session")
 def earlier(source: SourceModel, few: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real export with reports, of a model of another name, and a file of the user's beside."""
+    """A real export of a model with another name, with layer reports, and a file of the user."""
     folder = tmp_path_factory.mktemp("earlier")
     export.export(
         dataclasses.replace(source, name="earlier"),
         formats=(*FLOAT32, *INT8),
         calibration=CalibrationSet(few.train.images[:20], few.train.name, 0),
-        held_out=few.validation,
+        validation=few.validation,
         folder=folder,
         progress=lambda _: None,
         max_accuracy_drop=1.0,
-        debug=True,
+        layer_report=True,
     )
     (folder / NOTES).write_text("mine", "utf-8")
     return folder
@@ -143,38 +145,38 @@ def folder(earlier: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(earlier, tmp_path / "export"))
 
 
-def names(folder: Path) -> set[str]:
-    """All that is there, hidden or not."""
+def file_names(folder: Path) -> set[str]:
+    """The names of all files in a folder, also of hidden ones."""
     return {path.name for path in folder.iterdir()}
 
 
-def whole(folder: Path) -> str:
-    """Whose export it is, after each file was found as its manifest says, and none beside them."""
+def check_complete(folder: Path) -> str:
+    """Check that a folder has exactly the files of its manifest; return the model's name."""
     manifest = Manifest.read(folder)
     for file in manifest.files:
         content = (folder / file.file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == file.sha256
         assert len(content) == file.size_bytes
-    hidden = {name for name in names(folder) if name.startswith(".fmx-")}
-    assert names(folder) - hidden == {*manifest.names, MANIFEST, NOTES}
+    hidden = {name for name in file_names(folder) if name.startswith(".fmx-")}
+    assert file_names(folder) - hidden == {*manifest.file_names, MANIFEST, NOTES}
     assert (folder / NOTES).read_text("utf-8") == "mine"
     return manifest.name
 
 
-def left_behind(folder: Path) -> list[Path]:
-    """What an export works in."""
+def hidden_folders(folder: Path) -> list[Path]:
+    """The hidden folders of an unfinished export."""
     return list(folder.glob(".fmx-*"))
 
 
 def publish(folder: Path, later: Path) -> None:
-    """Publish the files of another export, as if they had just been made."""
-    with publishing(folder, Manifest.read(later).names) as staging:
+    """Publish copies of the files of another export."""
+    with publishing(folder, Manifest.read(later).file_names) as staging:
         for path in later.iterdir():
             shutil.copy(path, staging)
 
 
-def cut_off_at(rename: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the power cut off in the place of a renaming, counted from 0; the disk is real."""
+def interrupt_at(rename: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulate a power cut in the place of a rename, counted from 0; the file system is real."""
     replace, count = Path.replace, iter(range(rename))
 
     def replace_or_stop(path: Path, target: Path) -> Path:
@@ -185,92 +187,92 @@ def cut_off_at(rename: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "replace", replace_or_stop)
 
 
-def test_the_later_export_replaces_the_earlier(folder: Path, exported: Path) -> None:
-    """Files and reports that the later one lacks go, what is not of an export stays."""
+def test_later_export_replaces_the_earlier(folder: Path, exported: Path) -> None:
+    """Files that the later export does not have are removed, files of the user are kept."""
     publish(folder, exported)
-    assert whole(folder) == "baseline"
-    assert not left_behind(folder)
-    for name in names(exported):
+    assert check_complete(folder) == "baseline"
+    assert not hidden_folders(folder)
+    for name in file_names(exported):
         assert (folder / name).read_bytes() == (exported / name).read_bytes()
 
 
-def test_files_of_the_same_name(exported: Path, tmp_path: Path) -> None:
-    """A smaller export of the same model leaves no file of the larger one behind."""
+def test_smaller_export_of_the_same_model(exported: Path, tmp_path: Path) -> None:
+    """An export of fewer formats removes the other files of the earlier one."""
     folder = Path(shutil.copytree(exported, tmp_path / "export"))
     manifest = Manifest.read(exported)
     smaller = dataclasses.replace(manifest, files=manifest.files[:2])
     (folder / NOTES).write_text("mine", "utf-8")
-    with publishing(folder, smaller.names) as staging:
-        for name in smaller.names:
+    with publishing(folder, smaller.file_names) as staging:
+        for name in smaller.file_names:
             shutil.copy(exported / name, staging)
         (staging / MANIFEST).write_text(smaller.to_json(), "utf-8")
-    assert whole(folder) == "baseline"
-    assert names(folder) == {*smaller.names, MANIFEST, NOTES}
+    assert check_complete(folder) == "baseline"
+    assert file_names(folder) == {*smaller.file_names, MANIFEST, NOTES}
 
 
 RENAMES = 6
-"""Of an export of four files: all of them under one name, each to its own, and the manifest."""
+"""Renames of an export of four files: the staging folder, each file, and the manifest."""
 
 
 @pytest.mark.parametrize("rename", range(RENAMES + 1))
-def test_cut_off_at_each_rename(
+def test_interrupted_at_each_rename(
     rename: int, folder: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Cut off before the first rename, the earlier export is whole; after it, the later can be."""
+    """Before the first rename the earlier export is complete; after it, the later is finished."""
     with monkeypatch.context() as power:
-        cut_off_at(rename, power)
+        interrupt_at(rename, power)
         if rename < RENAMES:
             with pytest.raises(PowerCutError):
                 publish(folder, exported)
         else:
             publish(folder, exported)
     if rename < RENAMES:
-        assert Manifest.read(folder).name == "earlier"  # until the very last
+        assert Manifest.read(folder).name == "earlier"  # until the last rename
     finish_publishing(folder)
-    assert whole(folder) == ("baseline" if rename else "earlier")
-    assert not left_behind(folder)
+    assert check_complete(folder) == ("baseline" if rename else "earlier")
+    assert not hidden_folders(folder)
 
 
-def test_cut_off_again_and_again(
+def test_interrupted_again_and_again(
     folder: Path, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When each try to finish ends after one more rename, the last of them completes the export."""
+    """If each attempt to finish is interrupted after one rename, the last completes the export."""
     cuts = 0
     with monkeypatch.context() as power:
-        cut_off_at(1, power)
+        interrupt_at(1, power)
         with pytest.raises(PowerCutError):
             publish(folder, exported)
-    while left_behind(folder):
+    while hidden_folders(folder):
         with monkeypatch.context() as power:
-            cut_off_at(1, power)
+            interrupt_at(1, power)
             try:
                 finish_publishing(folder)
             except PowerCutError:
                 cuts += 1
     assert cuts == RENAMES - 2
-    assert whole(folder) == "baseline"
+    assert check_complete(folder) == "baseline"
 
 
 @pytest.mark.parametrize("rename", range(RENAMES))
-def test_the_next_export_tidies_up(
+def test_next_export_after_an_interruption(
     rename: int, folder: Path, exported: Path, earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An export into a folder in which another was cut off replaces it, whatever had been done."""
+    """An export into the folder of an interrupted one replaces it, however far that had come."""
     with monkeypatch.context() as power:
-        cut_off_at(rename, power)
+        interrupt_at(rename, power)
         with pytest.raises(PowerCutError):
             publish(folder, exported)
     (folder / ".fmx-_killed" / "export").mkdir(parents=True)
     (folder / ".fmx-_killed" / "export" / "half").write_bytes(b"a model, in part")
-    with publishing(folder, Manifest.read(earlier).names) as staging:
-        for name in names(earlier) - {NOTES}:
+    with publishing(folder, Manifest.read(earlier).file_names) as staging:
+        for name in file_names(earlier) - {NOTES}:
             shutil.copy(earlier / name, staging)
-    assert whole(folder) == "earlier"
-    assert not left_behind(folder)
+    assert check_complete(folder) == "earlier"
+    assert not hidden_folders(folder)
 
 
-def test_a_failure_leaves_nothing(folder: Path, exported: Path) -> None:
-    """When the work fails, however far it came, the earlier export is all that is there."""
+def test_failed_export(folder: Path, exported: Path) -> None:
+    """If an exception is raised, only the earlier export is in the folder."""
 
     def fail() -> None:
         with publishing(folder, []) as staging:
@@ -279,22 +281,22 @@ def test_a_failure_leaves_nothing(folder: Path, exported: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert whole(folder) == "earlier"
-    assert not left_behind(folder)
+    assert check_complete(folder) == "earlier"
+    assert not hidden_folders(folder)
 
 
 def test_nothing_to_finish(folder: Path, tmp_path: Path) -> None:
-    """Finishing what was finished changes nothing; nor does it need a folder."""
+    """Without an unfinished export nothing changes, and a missing folder is not created."""
     finish_publishing(folder)
-    assert whole(folder) == "earlier"
+    assert check_complete(folder) == "earlier"
     finish_publishing(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("name", ["baseline.int8.onnx", MANIFEST])
-def test_a_folder_comes_into_the_way(name: str, folder: Path, exported: Path) -> None:
-    """A folder that takes a file's name while the work goes on is said, before a file is moved."""
-    before = names(folder)
+def test_folder_appears_during_the_export(name: str, folder: Path, exported: Path) -> None:
+    """A folder that gets a file's name during the export is an error before any file is moved."""
+    before = file_names(folder)
 
     def publish_into() -> None:
         with publishing(folder, []) as staging:
@@ -302,28 +304,28 @@ def test_a_folder_comes_into_the_way(name: str, folder: Path, exported: Path) ->
             (folder / name).unlink(missing_ok=True)
             (folder / name).mkdir()
 
-    with pytest.raises(OutputError, match=f"'{folder}/{name}': a folder of that name is there"):
+    with pytest.raises(OutputError, match=f"'{folder}/{name}': a folder with this name exists"):
         publish_into()
-    assert names(folder) == before | {name}
+    assert file_names(folder) == before | {name}
 
 
-def test_only_its_own_folder(folder: Path, exported: Path, tmp_path: Path) -> None:
-    """A manifest that names files elsewhere does not have them removed."""
+def test_files_elsewhere_are_kept(folder: Path, exported: Path, tmp_path: Path) -> None:
+    """Files outside the folder are not removed even if a manifest names them."""
     (tmp_path / "precious.txt").write_text("mine", "utf-8")
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    manifest["reports"] += ["../precious.txt", str(tmp_path / "precious.txt")]
+    manifest["layer_reports"] += ["../precious.txt", str(tmp_path / "precious.txt")]
     (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
     publish(folder, exported)
-    assert whole(folder) == "baseline"
+    assert check_complete(folder) == "baseline"
     assert (tmp_path / "precious.txt").read_text("utf-8") == "mine"
 
 
-def test_a_damaged_manifest(folder: Path, exported: Path) -> None:
-    """Where nothing tells which files are of the earlier export, they stay."""
+def test_damaged_manifest(folder: Path, exported: Path) -> None:
+    """If the earlier export has no readable manifest, its files are kept."""
     (folder / MANIFEST).write_text("{", "utf-8")
-    before = names(folder)
+    before = file_names(folder)
     publish(folder, exported)
-    assert names(folder) == before | names(exported)
+    assert file_names(folder) == before | file_names(exported)
 
 
 @pytest.fixture
@@ -333,10 +335,10 @@ def exporters(few: Splits, tmp_path: Path) -> Any:
     small = [layers.Conv2D(4, 3, strides=2, activation="relu"), layers.Flatten()]
     model = keras.Sequential([keras.Input((28, 28, 1)), *small, layers.Dense(10, "softmax")])
     model.save(tmp_path / "model.keras")
-    held_out = few.validation.balanced_sample(100, 0)
-    np.savez(tmp_path / "images.npz", images=held_out.images, labels=held_out.labels)
+    validation = few.validation.balanced_sample(100, 0)
+    np.savez(tmp_path / "images.npz", images=validation.images, labels=validation.labels)
     exporters = [
-        Exporter(tmp_path / "model.keras", tmp_path / "images.npz") for _ in range(AT_ONCE)
+        Exporter(tmp_path / "model.keras", tmp_path / "images.npz") for _ in range(PROCESSES)
     ]
     yield exporters
     for exporter in exporters:
@@ -345,35 +347,35 @@ def exporters(few: Splits, tmp_path: Path) -> Any:
 
 @pytest.mark.timeout(300)
 def test_killed_at_random_moments(exporters: list[Exporter], earlier: Path, tmp_path: Path) -> None:
-    """Killed at 20 machine_states, an export leaves the earlier one whole, or one that can be finished.
+    """An export killed at 20 random moments leaves the earlier one, or one that can be finished.
 
-    The next export succeeds each time, and leaves no trace of the killed one.
+    The next export always succeeds, and leaves no files of the killed one.
     """
 
     def kill(number: int) -> list[str]:
-        exporter, machine_states = exporters[number], random.Random(number)
-        folder, found = tmp_path / f"export-{number}", list[str]()
-        assert exporter.run(folder) == 0  # waits for the imports too
+        exporter, moments = exporters[number], random.Random(number)
+        folder, remaining = tmp_path / f"export-{number}", list[str]()
+        assert exporter.run(folder) == 0  # also waits for the imports
         start = time.perf_counter()
         assert exporter.run(folder) == 0
         duration = time.perf_counter() - start
-        while len(found) < KILLS // AT_ONCE:
+        while len(remaining) < KILLS // PROCESSES:
             shutil.rmtree(folder)
             shutil.copytree(earlier, folder)
-            code = exporter.run(folder, machine_states.uniform(0, duration))
-            if code == 0:  # it was done before
+            code = exporter.run(folder, moments.uniform(0, duration))
+            if code == 0:  # the export had finished
                 continue
             assert code == -signal.SIGKILL
             ready = (folder / ".fmx-ready").exists()
             finish_publishing(folder)
-            found.append(whole(folder))
-            assert found[-1] == "later" or not ready
+            remaining.append(check_complete(folder))
+            assert remaining[-1] == "later" or not ready
             assert exporter.run(folder) == 0
-            assert whole(folder) == "later"
-            assert not left_behind(folder)
-        return found
+            assert check_complete(folder) == "later"
+            assert not hidden_folders(folder)
+        return remaining
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = [name for each in threads.map(kill, range(AT_ONCE)) for name in each]
-    assert len(found) == KILLS
-    assert "earlier" in found
+    with ThreadPoolExecutor(PROCESSES) as threads:
+        remaining = [name for each in threads.map(kill, range(PROCESSES)) for name in each]
+    assert len(remaining) == KILLS
+    assert "earlier" in remaining
