@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+@pytest.mark.slow
 def test_shares(run_tool: Callable[..., str]) -> None:
     """The printed share is that of preparing in the sum of both times."""
     output = run_tool("input_pipeline", "baseline", "--batches", 3, "--repeats", 1)
