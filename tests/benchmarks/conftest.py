@@ -103,6 +103,15 @@ class Server:
             f"-o UserKnownHostsFile={self.folder / 'known'} -o StrictHostKeyChecking=yes"
         )
 
+    def left_behind(self, folder: Path | None = None) -> list[str]:
+        """Return what is in the device's temporary folder, after up to a minute to clean up."""
+        for _ in range(600):
+            left = [path.name for path in (folder or self.folder / "tmp").iterdir()]
+            if not left:
+                break
+            time.sleep(0.1)
+        return left
+
     def allow(self, key: str, command: str) -> None:
         """Create a key whose sessions run ``command``."""
         _make_key(self.folder / key)
@@ -147,11 +156,11 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = subprocess.Popen(
         [program, "-D", "-e", "-f", folder / "config"], stderr=(folder / "log").open("w")
     )
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+    for _ in range(600):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
                 break
-        time.sleep(0.05)
+        time.sleep(0.1)
     yield Server(port, folder, server.pid)
     server.terminate()
     server.wait(10)

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,16 +39,6 @@ def _measure(
     return measure_on_device(device, files, npz, repeats=3, iterations=20, progress=progress)
 
 
-def _left_behind(server: Server) -> list[str]:
-    """Return what is left in the device's temporary folder, after some time to clean up."""
-    for _ in range(100):
-        left = [path.name for path in (server.folder / "tmp").iterdir()]
-        if not left:
-            break
-        time.sleep(0.1)
-    return left
-
-
 def test_a_device_measures(
     sshd: Server,
     files: Sequence[Path],
@@ -69,7 +58,7 @@ def test_a_device_measures(
         assert [len(one.latencies_us) for one in variant.repeats] == [20] * 3
     assert "fmx-toolkit" not in run.machine.packages
     assert any("repeat 2 of 3" in line for line in lines)
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 def test_a_lost_connection(
@@ -89,7 +78,7 @@ def test_a_lost_connection(
     with pytest.raises(DeviceError, match=r"127\.0\.0\.1:\d+: the connection was lost") as caught:
         _measure(sshd, files[:1], npz, cut)
     assert "\n" not in str(caught.value)
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
     running = subprocess.run(
         ["pgrep", "-f", f"{sshd.folder}/tmp"],  # noqa: S108
         capture_output=True,
@@ -111,7 +100,7 @@ def test_ctrl_c_cleans_up(
 
     with pytest.raises(KeyboardInterrupt):
         _measure(sshd, files[:1], npz, interrupt)
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 @pytest.fixture
@@ -157,7 +146,7 @@ def test_no_python(
     modify_device("bare", f"PATH={tmp_path / 'bin'}; export PATH")
     with pytest.raises(DeviceError, match="it has no python3: 'sudo apt install python3"):
         _measure(sshd, files[:1], npz, lambda _: None)
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 @pytest.mark.parametrize(
@@ -193,7 +182,7 @@ def test_devices_that_lack_something(  # noqa: PLR0917
     with pytest.raises(DeviceError, match=message) as caught:
         _measure(sshd, files[:1], npz, lambda _: None)
     assert "\n" not in str(caught.value)
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 def test_a_disk_that_fills_up(
@@ -223,7 +212,6 @@ def test_a_disk_that_fills_up(
         )
         with pytest.raises(DeviceError, match="its disk is full; make room there"):
             _measure(sshd, files[:1], npz, lambda _: None)
-        time.sleep(0.5)
-        assert not list(small.iterdir())
+        assert not sshd.left_behind(small)
     finally:
         subprocess.run(["umount", small], check=True)

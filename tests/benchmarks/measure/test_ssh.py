@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,16 +63,6 @@ def _cut(server: Server) -> None:
         os.kill(int(pid), signal.SIGKILL)
 
 
-def _left_behind(server: Server) -> list[str]:
-    """Return what is left in the device's temporary folder, after some time to clean up."""
-    for _ in range(100):
-        left = [path.name for path in (server.folder / "tmp").iterdir()]
-        if not left:
-            break
-        time.sleep(0.1)
-    return left
-
-
 def test_scripts_run_in_a_private_folder(device: Device, sshd: Server) -> None:
     """A script runs in the connection's folder, with its input; the folder is removed after."""
 
@@ -87,7 +76,7 @@ def test_scripts_run_in_a_private_folder(device: Device, sshd: Server) -> None:
     folder, temporary = with_retry(device, work, print).split()
     assert folder == temporary
     assert Path(folder).parent == sshd.folder / "tmp"
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 def test_a_script_that_fails(device: Device) -> None:
@@ -116,7 +105,7 @@ def test_the_retry_after_a_lost_connection(device: Device, sshd: Server) -> None
     (line,) = lines
     assert "the connection was lost" in line
     assert line.endswith("; connecting again")
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 def test_a_connection_that_is_lost_again(device: Device, sshd: Server) -> None:
@@ -132,7 +121,7 @@ def test_a_connection_that_is_lost_again(device: Device, sshd: Server) -> None:
         with_retry(device, work, lambda _: None)
     assert len(attempts) == 2
     assert "\n" not in str(caught.value)
-    assert not _left_behind(sshd)
+    assert not sshd.left_behind()
 
 
 def test_connections_that_are_refused(sshd: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ def test_beyond_the_limit_and_beyond_noise(value: float, half: float, fails: boo
 
 
 def test_what_cannot_be_judged_does_not_pass() -> None:
-    """Each reason is told once, and only to limits for that model and metric."""
+    """Each reason is given once, and only for limits of that model and metric."""
     gone = Unknown("ONNX int8", "size", "ONNX int8 is not in the new result")
     comparison = _of(
         _change("size", 0.0),
@@ -141,7 +141,7 @@ def test_what_cannot_be_judged_does_not_pass() -> None:
         _change("throughput", 0.0, half=math.inf, model="Keras float32"),
         unknown=(gone, gone),
     )
-    told = {
+    expected = {
         "size > 0%": ("ONNX int8 is not in the new result",),
         "tflite: size > 0%": (),
         "latency_p50 > 0%": ("TFLite int8 has too few repeats: measure more",),
@@ -149,7 +149,7 @@ def test_what_cannot_be_judged_does_not_pass() -> None:
         "throughput < 0%": ("no model file in both results has throughput",),
         "int4: size > 0%": ("no 'int4' in both results has size",),
     }
-    for text, reasons in told.items():
+    for text, reasons in expected.items():
         verdict = regression_limits.judge(regression_limits.parse(text), comparison)
         assert verdict.unjudged == reasons
         assert not verdict.violations
