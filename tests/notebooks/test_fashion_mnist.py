@@ -49,7 +49,7 @@ def test_results(executed: tuple[NotebookNode, Path]) -> None:
 def test_figures(executed: tuple[NotebookNode, Path]) -> None:
     """The notebook prints how often pullovers and shirts are confused, and the speedup of int8."""
     text = _stdout(executed[0])
-    assert re.search(r"Pullover taken for Shirt: \d+ of 1,000", text)
+    assert re.search(r"Pullover predicted as Shirt: \d+ of 1,000", text)
     assert re.search(r"TFLite int8 is \d\.\d\d times \(.*\) as fast as TFLite float32", text)
 
 
