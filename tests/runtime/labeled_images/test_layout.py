@@ -106,7 +106,7 @@ def test_folders_without_images_are_reported(tmp_path: Path) -> None:
     """An empty folder is reported, and so is one that cannot be read."""
     lines: list[str] = []
     assert image_files(folders(tmp_path, "empty") / "empty", lines.append) == []
-    assert lines == [f"folder '{tmp_path}/empty' has no image in it"]
+    assert lines == [f"folder '{tmp_path}/empty' contains no images: give a folder that does"]
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read every folder")

@@ -94,7 +94,10 @@ def test_an_empty_class_is_reported(splits_folder: Path) -> None:
     lines: list[str] = []
     images = read(splits_folder, report=lines.append)
     assert images.class_names == ("cat", "dog", "fish")
-    assert f"folder '{splits_folder / 'test/fish'}' has no image in it" in lines
+    assert (
+        f"folder '{splits_folder / 'test/fish'}' contains no images: give a folder that does"
+        in lines
+    )
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
