@@ -1,4 +1,4 @@
-"""The two wheels, really built, and a device of its own: a virtual environment with one of them."""
+"""Fixtures: the two built wheels, and virtual environments with the device's wheel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
 @dataclass(frozen=True)
 class Wheels:
-    """The built files of the device's and the host's distribution."""
+    """The built wheels of the device's and the host's distribution."""
 
     runtime: Path
     toolkit: Path
@@ -25,7 +25,7 @@ class Wheels:
 
 @dataclass(frozen=True)
 class Device:
-    """A virtual environment of its own, far from a checkout."""
+    """A virtual environment without the checkout."""
 
     folder: Path
 
@@ -47,7 +47,7 @@ class Device:
 
 @pytest.fixture(scope="session")
 def _index(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Skip where pip cannot fetch the tool that builds wheels."""
+    """Skip where pip cannot fetch the package that builds wheels."""
     folder = tmp_path_factory.mktemp("index")
     pip = [*PIP, "--retries", "0", "--timeout", "10"]
     done = subprocess.run(
@@ -73,13 +73,13 @@ def wheels(_index: None, tmp_path_factory: pytest.TempPathFactory) -> Wheels:
 
 
 def _install(folder: Path, *what: str | Path) -> None:
-    """Install into an environment; pip from outside, as Debian's Python has none to put in."""
+    """Install into an environment with this machine's pip, which Debian's Python lacks."""
     install = [*PIP, "--python", folder / "bin" / "python", "install", "-q"]
     subprocess.run([*install, "--only-binary", ":all:", *what], check=True)
 
 
 def _interpreter(version: str) -> Path | None:
-    """Python of that version: this one, one on PATH, or one of pyenv, which lists nothing there."""
+    """Find a version of Python: this one, one on PATH, or one of pyenv."""
     if version == f"{sys.version_info[0]}.{sys.version_info[1]}":
         return Path(sys.executable)
     home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
@@ -98,7 +98,7 @@ def _interpreter(version: str) -> Path | None:
 
 
 class Devices:
-    """Virtual environments with the runtime's wheel, each made when it is first asked for."""
+    """Virtual environments with the runtime's wheel, each made on first use."""
 
     def __init__(self, wheel: Path, folder: Path) -> None:
         """Make them in ``folder``."""
@@ -133,19 +133,19 @@ class Devices:
 
 @pytest.fixture(scope="session")
 def devices(wheels: Wheels, tmp_path_factory: pytest.TempPathFactory) -> Devices:
-    """Machines of all kinds."""
+    """Virtual environments of any Python and interpreter."""
     return Devices(wheels.runtime, tmp_path_factory.mktemp("devices"))
 
 
 @pytest.fixture(scope="session")
 def device(devices: Devices) -> Device:
-    """The runtime's wheel, installed by pip with what it asks for."""
+    """The runtime's wheel with the dependencies that pip installs."""
     return devices.get("3.11", "default")
 
 
 @pytest.fixture(scope="session")
 def old_device(devices: Devices) -> Device:
-    """The runtime's wheel beside tflite-runtime, as on 32-bit Arm."""
+    """The runtime's wheel with tflite-runtime, as on 32-bit Arm."""
     return devices.get("3.11", "tflite-runtime")
 
 

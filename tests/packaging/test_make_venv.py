@@ -1,4 +1,4 @@
-"""Virtual environments are made where Python is split into packages, too."""
+"""Virtual environments are made also where Python is split into packages."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _works(folder: Path) -> bool:
     return str(folder) in subprocess.run(pip, capture_output=True, text=True, check=True).stdout
 
 
-def test_with_a_whole_python(tmp_path: Path) -> None:
-    """A Python that has ensurepip makes an environment with pip, over what was there before."""
+def test_with_a_complete_python(tmp_path: Path) -> None:
+    """A Python with ensurepip makes an environment with pip, and replaces an earlier one."""
     (tmp_path / "venv").mkdir()
     (tmp_path / "venv" / "left-over").write_text("half an environment", "utf-8")
     assert _made(Path(sys.executable), tmp_path / "venv").returncode == 0
@@ -32,7 +32,7 @@ def test_with_a_whole_python(tmp_path: Path) -> None:
 
 
 def test_without_ensurepip(tmp_path: Path) -> None:
-    """Where Debian left ensurepip out, pip comes out of a Debian package, without root."""
+    """Where Debian left ensurepip out, pip is taken from a Debian package, without root."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         pytest.skip("no Debian-family machine: apt-get or dpkg-deb is not on PATH")
     python = tmp_path / "python"

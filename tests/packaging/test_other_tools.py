@@ -1,4 +1,4 @@
-"""TFLite files read by a tool that knows nothing of fmx: MediaPipe, by their standard metadata."""
+"""MediaPipe, which does not know fmx, reads TFLite files by their standard metadata."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from keras import layers
 
-from fmx_export.pipeline.metadata_writer import embed
+from fmx_export.pipeline.metadata_writer import write_metadata
 from fmx_runtime import Classifier
 from fmx_runtime.images.preprocess import to_tensor
 from fmx_runtime.model_file.metadata import InputSpec, ModelMetadata
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Splits
 
 LABELS = ("Größe", "two words", "靴")
-COLOUR = InputSpec(
+COLOR = InputSpec(
     height=20, width=24, channels=3, scale=1 / 127.5, offset=-1.0, resize="fit", polarity="any"
 )
 PRECISIONS = ["int8", "float32"]
@@ -62,20 +62,20 @@ print(json.dumps(found, default=plain))
 
 
 @pytest.fixture(scope="module")
-def colour_images(splits: Splits) -> NDArray[np.uint8]:
-    """Real test images as RGB: as they are, turned, and inverted."""
-    cut = splits.test.images[:100, : COLOUR.height, : COLOUR.width]
+def color_images(splits: Splits) -> NDArray[np.uint8]:
+    """Real test images as RGB: unchanged, rotated and inverted."""
+    cut = splits.test.images[:100, : COLOR.height, : COLOR.width]
     return np.concatenate([cut, cut[:, ::-1, ::-1], 255 - cut], axis=3)
 
 
 @pytest.fixture(scope="module")
 def network() -> Any:
-    """RGB, three classes; its weights are as steep as after training."""
+    """A network of RGB images and three classes, with weights as large as after training."""
     keras.utils.set_random_seed(1)
     steep = keras.initializers.VarianceScaling(10, seed=1)
     return keras.Sequential(
         [
-            keras.Input(COLOUR.shape),
+            keras.Input(COLOR.shape),
             layers.Conv2D(8, 3, activation="relu"),
             layers.Flatten(),
             layers.Dense(len(LABELS), "softmax", kernel_initializer=steep),
@@ -84,16 +84,16 @@ def network() -> Any:
 
 
 def converted(network: Any, calibration: NDArray[np.uint8] | None = None) -> bytes:
-    """The network as TFLite: full integer where there are images to calibrate with."""
+    """The network as TFLite; fully quantized if there are images for the calibration."""
     served = tf.Module()
     served.variables_read = [variable.value for variable in network.variables]
-    signature = [tf.TensorSpec((1, *COLOUR.shape), tf.float32)]
+    signature = [tf.TensorSpec((1, *COLOR.shape), tf.float32)]
     answer = tf.function(lambda image: network(image, training=False), signature)
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [answer.get_concrete_function()], served
     )
     if calibration is not None:
-        tensors = to_tensor(calibration, COLOUR)
+        tensors = to_tensor(calibration, COLOR)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.representative_dataset = lambda: ([row[np.newaxis]] for row in tensors)
@@ -102,48 +102,48 @@ def converted(network: Any, calibration: NDArray[np.uint8] | None = None) -> byt
 
 
 @pytest.fixture(params=PRECISIONS)
-def colour_file(
+def color_file(
     request: pytest.FixtureRequest,
     network: Any,
-    colour_images: NDArray[np.uint8],
+    color_images: NDArray[np.uint8],
     source: SourceModel,
     tmp_path: Path,
 ) -> Path:
     """The network as a TFLite file with metadata."""
     whole = request.param == "int8"
     metadata = ModelMetadata(
-        name="colour",
+        name="color",
         precision=request.param,
         labels=LABELS,
-        input=dataclasses.replace(COLOUR, dtype="uint8" if whole else "float32"),
+        input=dataclasses.replace(COLOR, dtype="uint8" if whole else "float32"),
         output="probabilities",
         provenance=source.provenance,
     )
-    path = tmp_path / f"colour.{request.param}.tflite"
-    path.write_bytes(embed(converted(network, colour_images if whole else None), metadata))
+    path = tmp_path / f"color.{request.param}.tflite"
+    path.write_bytes(write_metadata(converted(network, color_images if whole else None), metadata))
     return path
 
 
-def test_media_pipe_answers_as_we_do(
-    media_pipe: Any, colour_file: Path, colour_images: NDArray[np.uint8], tmp_path: Path
+def test_media_pipe_predicts_as_fmx_does(
+    media_pipe: Any, color_file: Path, color_images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    """MediaPipe's classifier opens a colour file, prepares images right and gives its labels."""
-    np.save(tmp_path / "images.npy", colour_images[:20])
-    done = media_pipe.run("python", "-c", CLASSIFY, colour_file, "images.npy", cwd=tmp_path)
+    """MediaPipe's classifier opens an RGB file, preprocesses and predicts the same scores."""
+    np.save(tmp_path / "images.npy", color_images[:20])
+    done = media_pipe.run("python", "-c", CLASSIFY, color_file, "images.npy", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
-    expected = Classifier(colour_file).predict(colour_images[:20])
+    expected = Classifier(color_file).predict(color_images[:20])
     found = np.array([[answer[label] for label in LABELS] for answer in answers])
-    tolerance = 9 / 256 if "int8" in colour_file.name else 1e-4
+    tolerance = 9 / 256 if "int8" in color_file.name else 1e-4
     np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
     assert len(set(expected.argmax(axis=1))) > 1
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_media_pipe_refuses_gray_for_what_it_is(
+def test_media_pipe_reads_that_the_input_is_gray(
     precision: str, media_pipe: Any, exported: Path, tmp_path: Path
 ) -> None:
-    """MediaPipe takes RGB only; it learns from the metadata that a file wants gray images."""
+    """MediaPipe, which takes RGB only, reads from the metadata that a file takes gray images."""
     np.save(tmp_path / "images.npy", np.zeros((1, 28, 28, 3), np.uint8))
     path = exported / f"baseline.{precision}.tflite"
     done = media_pipe.run("python", "-c", CLASSIFY, path, "images.npy", cwd=tmp_path)
@@ -152,7 +152,7 @@ def test_media_pipe_refuses_gray_for_what_it_is(
 
 
 def read(media_pipe: Any, path: Path) -> dict[str, Any]:
-    """The metadata of a file, as MediaPipe's own schema finds it."""
+    """The standard metadata of a file, as MediaPipe's own schema reads them."""
     done = media_pipe.run("python", "-c", READ, path, cwd=path.parent)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -160,8 +160,8 @@ def read(media_pipe: Any, path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_what_other_tools_read(precision: str, media_pipe: Any, exported: Path) -> None:
-    """By MediaPipe's own schema: names, gray, normalization, ranges, and where the labels are."""
+def test_standard_metadata(precision: str, media_pipe: Any, exported: Path) -> None:
+    """MediaPipe's schema reads names, color space, normalization, ranges and labels."""
     path = exported / f"baseline.{precision}.tflite"
     found = read(media_pipe, path)
     metadata = Classifier(path).metadata
@@ -189,19 +189,19 @@ def test_what_other_tools_read(precision: str, media_pipe: Any, exported: Path) 
     assert image["stats"] == answer["stats"] == {"max": [highest], "min": [0]}
 
 
-def test_logits_of_shifted_pixels(
+def test_standard_metadata_of_logits(
     media_pipe: Any, network: Any, source: SourceModel, tmp_path: Path
 ) -> None:
-    """Pixels from -1 to 1 are told by mean and deviation; logits are named, and have no bounds."""
+    """The input range -1..1 is stated as mean and deviation; logits are named, without bounds."""
     metadata = ModelMetadata(
-        name="colour",
+        name="color",
         precision="float32",
         labels=LABELS,
-        input=COLOUR,
+        input=COLOR,
         output="logits",
         provenance=source.provenance,
     )
-    (tmp_path / "logits.tflite").write_bytes(embed(converted(network), metadata))
+    (tmp_path / "logits.tflite").write_bytes(write_metadata(converted(network), metadata))
     (subgraph,) = read(media_pipe, tmp_path / "logits.tflite")["subgraphMetadata"]
     (image,), (answer,) = subgraph["inputTensorMetadata"], subgraph["outputTensorMetadata"]
     (unit,) = image["processUnits"]

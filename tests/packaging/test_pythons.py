@@ -22,9 +22,9 @@ INTERPRETERS = [
 
 
 @pytest.fixture(scope="module")
-def carried(exported: Path, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the model files and real test images, as somebody carries it over."""
-    folder = tmp_path_factory.mktemp("carried")
+def model_folder(exported: Path, splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with model files and real test images, as copied to a device."""
+    folder = tmp_path_factory.mktemp("model_folder")
     for path in exported.glob("*.int8.*"):
         shutil.copy(path, folder)
     (folder / "images").mkdir()
@@ -35,23 +35,25 @@ def carried(exported: Path, splits: Splits, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize(("version", "interpreter"), INTERPRETERS)
-def test_images_are_answered(
-    version: str, interpreter: str, devices: Any, carried: Path, splits: Splits
+def test_images_are_classified(
+    version: str, interpreter: str, devices: Any, model_folder: Path, splits: Splits
 ) -> None:
-    """On each Python, with each interpreter, the wheel's own command answers and proves its file.
+    """On each Python, with each interpreter, the wheel's command classifies and self-tests.
 
-    The images' true labels are what most answers have to be.
+    Most labels are the images' true labels.
     """
     # the wheel asks for the first, and has the second as an extra
     device = devices.get(version, interpreter if interpreter == "tflite-runtime" else "default")
     model = f"baseline.int8.{'onnx' if interpreter == 'onnxruntime' else 'tflite'}"
-    done = device.run("fmx-run", "--model", model, "--jsonl", "images", cwd=carried)
+    done = device.run("fmx-run", "--model", model, "--jsonl", "images", cwd=model_folder)
     assert (done.returncode, done.stderr) == (0, "")
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    predictions = [json.loads(line) for line in done.stdout.splitlines()]
     names = [splits.test.class_names[label] for label in splits.test.labels[:20]]
-    right = sum(answer["label"] == name for answer, name in zip(answers, names, strict=True))
+    right = sum(
+        prediction["label"] == name for prediction, name in zip(predictions, names, strict=True)
+    )
     assert right >= 14
-    done = device.run("fmx-run", "--self-test", "--jsonl", model, cwd=carried)
+    done = device.run("fmx-run", "--self-test", "--jsonl", model, cwd=model_folder)
     assert (done.returncode, done.stderr) == (0, "")
     result = json.loads(done.stdout)
     assert result["backend"].startswith(f"{interpreter} ")
@@ -59,22 +61,24 @@ def test_images_are_answered(
 
 
 @pytest.mark.parametrize("version", PYTHONS)
-def test_a_missing_interpreter(version: str, devices: Any, carried: Path) -> None:
-    """Without any interpreter, one line names this Python and the command that installs one."""
+def test_a_missing_interpreter(version: str, devices: Any, model_folder: Path) -> None:
+    """Without an interpreter, one line names this Python and the command that installs one."""
     device = devices.get(version, "none")
     for form, package in (("tflite", "ai-edge-litert"), ("onnx", "onnxruntime")):
         model = f"baseline.int8.{form}"
-        done = device.run("fmx-run", "--model", model, "images/00.png", cwd=carried)
+        done = device.run("fmx-run", "--model", model, "images/00.png", cwd=model_folder)
         assert (done.returncode, done.stdout) == (3, "")
         (line,) = done.stderr.splitlines()
         assert f"Python {version}" in line
         assert f"pip install {package}" in line
 
 
-def test_an_interpreter_of_another_numpy(devices: Any, carried: Path) -> None:
-    """The older interpreter beside NumPy 2, which pip does not prevent, is said with the remedy."""
+def test_tflite_runtime_with_numpy_2(devices: Any, model_folder: Path) -> None:
+    """tflite-runtime with NumPy 2, which pip does not prevent, is a message with the remedy."""
     device = devices.get("3.11", "tflite-runtime, NumPy 2")
-    done = device.run("fmx-run", "--model", "baseline.int8.tflite", "images/00.png", cwd=carried)
+    done = device.run(
+        "fmx-run", "--model", "baseline.int8.tflite", "images/00.png", cwd=model_folder
+    )
     assert (done.returncode, done.stdout) == (3, "")
     (line,) = done.stderr.splitlines()
     assert "tflite-runtime was built for NumPy 1" in line

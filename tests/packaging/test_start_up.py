@@ -51,7 +51,7 @@ COMMANDS = [command.name.split() for command in app.registered_commands if comma
 
 @pytest.mark.parametrize("arguments", [[], *COMMANDS], ids=" ".join)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
-    """``fmx --help`` and each command's own help import no library that takes time."""
+    """``fmx --help`` and each command's own help import no library that is slow to import."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", FMX, *arguments, "--help"],
         capture_output=True,
@@ -64,8 +64,8 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not HEAVY & imported
 
 
-def test_help_on_the_device_imports_the_standard_library_only() -> None:
-    """``fmx-run --help`` imports no installed package but the few modules that it needs itself."""
+def test_help_of_fmx_run_imports_the_standard_library_only() -> None:
+    """``fmx-run --help`` imports no installed package, and few modules of its own."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", FMX_RUN, "--help"],
         capture_output=True,
@@ -88,7 +88,7 @@ def test_help_on_the_device_imports_the_standard_library_only() -> None:
 
 
 def median_seconds(commands: Mapping[str, Sequence[str | Path]], repeats: int) -> dict[str, float]:
-    """Median time of each command; they take turns, so that a busy machine slows all of them."""
+    """The median time of each command; they take turns, so that a busy machine slows all."""
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for repeat in range(repeats + 1):
         for name, command in commands.items():
@@ -109,7 +109,7 @@ def test_help_is_quick() -> None:
 
 @pytest.mark.timed
 def test_cold_start(tmp_path: Path) -> None:
-    """``fmx-run IMAGE`` takes at most 1.4 times as long as the bare script that predicts the same.
+    """``fmx-run IMAGE`` takes at most 1.4 times as long as a script that predicts the same.
 
     The script imports NumPy, Pillow and the interpreter, opens the model and predicts one image.
     """

@@ -27,19 +27,19 @@ def names(wheel: Path) -> set[str]:
 
 
 def read(wheel: Path, name: str) -> str:
-    """A file of the wheel's own description."""
+    """A file of the wheel's own metadata."""
     with zipfile.ZipFile(wheel) as archive:
         (found,) = (path for path in archive.namelist() if path.endswith(f".dist-info/{name}"))
         return archive.read(found).decode("utf-8")
 
 
 def metadata(wheel: Path) -> Message:
-    """What pip reads of a wheel."""
+    """The metadata that pip reads from a wheel."""
     return email.message_from_string(read(wheel, "METADATA"))
 
 
 def requirements(wheel: Path, extra: str = "") -> dict[str, Requirement]:
-    """What a wheel asks for on this machine, by name."""
+    """The dependencies of a wheel on this machine, by name."""
     found = [Requirement(text) for text in metadata(wheel).get_all("Requires-Dist", [])]
     wanted = [
         item for item in found if item.marker is None or item.marker.evaluate({"extra": extra})
@@ -48,7 +48,7 @@ def requirements(wheel: Path, extra: str = "") -> dict[str, Requirement]:
 
 
 def source(packages: list[str]) -> set[str]:
-    """The files of packages in the checkout, as a wheel should name them."""
+    """The files of packages in the checkout, as a wheel names them."""
     return {
         str(path.relative_to((ROOT / package).parent))
         for package in packages
@@ -59,7 +59,7 @@ def source(packages: list[str]) -> set[str]:
 
 @pytest.mark.parametrize(("attribute", "packages"), [("runtime", RUNTIME), ("toolkit", TOOLKIT)])
 def test_contents(attribute: str, packages: list[str], wheels: Any) -> None:
-    """A wheel has its packages' files and its description: no tests, no notebooks, no tools."""
+    """A wheel has its packages' files and its metadata: no tests, no notebooks, no tools."""
     wheel = getattr(wheels, attribute)
     described = {name for name in names(wheel) if ".dist-info/" in name}
     assert names(wheel) - described == source(packages)
@@ -76,7 +76,7 @@ def test_contents(attribute: str, packages: list[str], wheels: Any) -> None:
 
 @pytest.mark.parametrize("attribute", ["runtime", "toolkit"])
 def test_description(attribute: str, wheels: Any) -> None:
-    """A wheel is for any machine, and has the licence's text, a summary and a readme."""
+    """A wheel is for any machine, and has the license's text, a summary and a readme."""
     wheel = getattr(wheels, attribute)
     assert wheel.name.endswith("-py3-none-any.whl")
     described = metadata(wheel)
@@ -95,15 +95,15 @@ def test_description(attribute: str, wheels: Any) -> None:
     ],
 )
 def test_commands(attribute: str, expected: dict[str, str], wheels: Any) -> None:
-    """Each wheel brings its one command."""
+    """Each wheel installs one command."""
     parser = ConfigParser()
     parser.read_string(read(getattr(wheels, attribute), "entry_points.txt"))
     assert parser.sections() == ["console_scripts"]
     assert dict(parser["console_scripts"]) == expected
 
 
-def test_the_device_needs_little(wheels: Any) -> None:
-    """On the device: NumPy, Pillow and one interpreter; the other one only if it is asked for."""
+def test_dependencies_of_the_device(wheels: Any) -> None:
+    """The device needs NumPy, Pillow and one interpreter; everything else is an extra."""
     runtime = wheels.runtime
     assert set(requirements(runtime)) == {"numpy", "pillow", "ai-edge-litert"}
     assert set(requirements(runtime, "onnx")) - set(requirements(runtime)) == {"onnxruntime"}
@@ -129,7 +129,7 @@ def test_the_device_needs_little(wheels: Any) -> None:
 def test_interpreters_of_machines(
     machine: str, python: str, expected: set[str], wheels: Any
 ) -> None:
-    """Each machine is given the TFLite interpreter that has wheels for it, and never two."""
+    """Each machine gets the TFLite interpreter that has wheels for it, and never two."""
     texts = metadata(wheels.runtime).get_all("Requires-Dist", [])
     where = {"platform_machine": machine, "python_version": python, "extra": ""}
     given = {
@@ -141,7 +141,7 @@ def test_interpreters_of_machines(
 
 
 def test_pinned_versions_fit(wheels: Any) -> None:
-    """The versions that are pinned for development are allowed by what both wheels ask for."""
+    """The versions that are pinned for development satisfy the dependencies of both wheels."""
     lines = (ROOT / "constraints.txt").read_text("utf-8").split()
     pairs = [line.split("==") for line in lines if "==" in line]
     pinned = {canonicalize_name(name): version for name, version in pairs}
@@ -151,8 +151,8 @@ def test_pinned_versions_fit(wheels: Any) -> None:
         assert requirement.specifier.contains(pinned[canonicalize_name(name)]), name
 
 
-def test_released_together(wheels: Any) -> None:
-    """Both wheels have one version, and the host asks for the device's of that very version."""
+def test_both_wheels_have_one_version(wheels: Any) -> None:
+    """Both wheels have one version, and the host needs exactly that version of the device's."""
     toolkit = metadata(wheels.toolkit)
     version = metadata(wheels.runtime)["Version"]
     assert toolkit["Version"] == version
@@ -161,7 +161,7 @@ def test_released_together(wheels: Any) -> None:
     assert needed.extras == {"onnx"}
 
 
-def test_the_runtime_is_small(wheels: Any) -> None:
+def test_the_device_wheel_is_small(wheels: Any) -> None:
     """The device's wheel is smaller than 400 KB, with a model of at most 256 KB in it."""
     with zipfile.ZipFile(wheels.runtime) as archive:
         models = [item for item in archive.infolist() if "/models/" in item.filename]
@@ -185,8 +185,8 @@ print(count)
 """
 
 
-def test_wheels_are_whole(wheels: Any, tmp_path: Path) -> None:
-    """Each module of both wheels can be imported from the wheels alone, without the checkout."""
+def test_wheels_are_complete(wheels: Any, tmp_path: Path) -> None:
+    """Each module of both wheels can be imported from the wheels alone."""
     for wheel in (wheels.runtime, wheels.toolkit):
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(tmp_path / wheel.stem)
