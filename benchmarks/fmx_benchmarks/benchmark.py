@@ -127,7 +127,8 @@ class _Benchmark:
 
     def measure_here(self, *, reference_tools: bool) -> Result:
         """Measure on this machine."""
-        run = with_macs(self.session.measure(self.progress), self._macs)
+        macs = self._macs  # counted first: a file may disappear while it is measured
+        run = with_macs(self.session.measure(self.progress), macs)
         if reference_tools:
             run = dataclasses.replace(run, reference_tools=self._reference_tools(run))
         return build_result(self.selection.labeled, run)
