@@ -1,1 +1,1 @@
-"""A trained Keras model -> model files that are calibrated, verified and describe themselves."""
+"""Export a trained Keras model to TFLite and ONNX files that are calibrated and verified."""

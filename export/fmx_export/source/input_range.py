@@ -63,7 +63,7 @@ def input_spec(model: Any, input_range: InputRange) -> InputSpec:
         scale=scale,
         offset=offset,
         # keras.utils.image_dataset_from_directory, with which most such models are trained,
-        # stretches images by default; and nothing says that they only know light-on-dark images
+        # stretches images by default; and nothing limits them to light-on-dark images
         resize="stretch",
         polarity="any",
     )
@@ -84,12 +84,13 @@ def stated_range(model: Any) -> InputRange | None:
 def choose_input_range(
     model: Any, path: Path, images: ValidationImages, report: Callable[[str], None]
 ) -> InputRange:
-    """Choose the input range: the one that the model states, or else the one that fits best.
+    """Choose the input range: the one that the model states, or else the most likely one.
 
     Args:
         model: as `keras_model.check_model` returned it.
-        path: where it came from, for messages.
-        images: labeled images. Those that the export is judged by must not be among them.
+        path: file of the model, for messages.
+        images: labeled images. They must not be among those that the exported files are
+            validated on.
         report: called with one line about the choice.
 
     Raises:

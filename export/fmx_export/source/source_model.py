@@ -1,4 +1,4 @@
-"""The model that is exported, with all that the files say of it."""
+"""The model that is exported, with everything that goes into the files."""
 
 from __future__ import annotations
 

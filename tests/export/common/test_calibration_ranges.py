@@ -1,4 +1,4 @@
-"""Ranges of activations, from arrays whose values are known."""
+"""Ranges of activations whose values are known."""
 
 from __future__ import annotations
 
@@ -31,34 +31,36 @@ IMAGES = st.lists(
 
 
 def bell(seed: int, size: int) -> NDArray[np.float32]:
-    """Normally distributed values, as a convolution gives."""
+    """Return normally distributed values, like the output of a convolution."""
     return np.random.default_rng(seed).normal(size=size).astype(np.float32)
 
 
 def range_of(images: list[NDArray[np.float32]], method: Method) -> tuple[float, float]:
-    """The range of one tensor."""
+    """Return the range of one tensor."""
     return tensor_ranges(lambda: ({"x": image} for image in images), method)["x"]
 
 
 @given(IMAGES)
-def test_min_max_holds_all_values(images: list[NDArray[np.float32]]) -> None:
-    """The range goes from the smallest value of all images, or zero, to the largest, or zero."""
+def test_min_max_contains_all_values(images: list[NDArray[np.float32]]) -> None:
+    """The range goes from the smallest value of all images to the largest, and contains zero."""
     values = np.array(images)
     assert range_of(images, "min-max") == (min(0, values.min()), max(0, values.max()))
 
 
 @settings(max_examples=20, deadline=None)
 @given(IMAGES, st.sampled_from(["percentile", "entropy"]))
-def test_the_others_lie_inside(images: list[NDArray[np.float32]], method: Method) -> None:
-    """Whatever the values, the other methods' ranges hold zero and exceed those of min-max not."""
+def test_other_methods_stay_inside_min_max(
+    images: list[NDArray[np.float32]], method: Method
+) -> None:
+    """The ranges of the other methods contain zero and lie inside those of min-max."""
     low, high = range_of(images, method)
     lowest, highest = range_of(images, "min-max")
     assert lowest <= low <= 0 <= high <= highest
 
 
 @pytest.mark.parametrize("outlier", [50, 1_000, -1_000])
-def test_percentile_cuts_a_rare_outlier(outlier: float) -> None:
-    """One value in 100,000 is cut off, however large, and 99.9 % of the others are not."""
+def test_percentile_clips_a_rare_outlier(outlier: float) -> None:
+    """One value in 100,000 is clipped, however large; 99.9 % of the others are not."""
     values = bell(0, 99_999)
     low, high = range_of([np.append(values, np.float32(outlier))], "percentile")
     assert -5 < low < -3
@@ -66,14 +68,14 @@ def test_percentile_cuts_a_rare_outlier(outlier: float) -> None:
     assert np.mean((low <= values) & (values <= high)) > 0.999
 
 
-def test_percentile_keeps_what_is_not_rare() -> None:
-    """One value in 1,000 is not cut off."""
+def test_percentile_keeps_frequent_values() -> None:
+    """One value in 1,000 is not clipped."""
     values = np.append(bell(0, 999), np.float32(50))
     assert range_of([values], "percentile")[1] == pytest.approx(50, abs=0.01)
 
 
-def test_entropy_cuts_long_tails() -> None:
-    """Of values that are seldom large a part is given up, of evenly spread ones next to nothing."""
+def test_entropy_clips_long_tails() -> None:
+    """Rare large values are clipped; of a uniform distribution almost nothing is."""
     rng = np.random.default_rng(0)
     tailed = [rng.standard_t(3, size=50_000).astype(np.float32)]
     even = [rng.uniform(-1, 1, size=50_000).astype(np.float32)]
@@ -82,8 +84,8 @@ def test_entropy_cuts_long_tails() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_dark_image_may_come_first(method: Method) -> None:
-    """Values a thousandth as large in the first image cost no minutes, and order is no matter."""
+def test_a_dark_first_image_is_not_slow(method: Method) -> None:
+    """A first image with values of a thousandth takes no minutes, and order does not matter."""
     dark, *others = [bell(seed, 5_000) for seed in range(20)]
     begun = time.perf_counter()
     first = range_of([dark / 1_000, *others], method)
@@ -93,13 +95,13 @@ def test_a_dark_image_may_come_first(method: Method) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_tensor_of_zeros(method: Method) -> None:
-    """What a dead ReLU gives has no extent."""
+    """The output of a dead ReLU has an empty range."""
     assert range_of([np.zeros(5, np.float32)] * 2, method) == (0, 0)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_each_tensor_has_its_own(method: Method, capsys: pytest.CaptureFixture[str]) -> None:
-    """Tensors of any shape get ranges of their own, the same each time; nothing is printed."""
+def test_each_tensor_has_its_own_range(method: Method, capsys: pytest.CaptureFixture[str]) -> None:
+    """Tensors of any shape have ranges of their own, equal each time; nothing is printed."""
 
     def activations() -> Iterator[dict[str, NDArray[np.float32]]]:
         for seed in range(3):

@@ -11,8 +11,8 @@ DRAWN = re.findall(
 )
 
 
-def test_the_tree_is_drawn_as_it_is() -> None:
-    """Each exception stands in the docstring, with its parents and its exit code."""
+def test_the_docstring_shows_the_class_tree() -> None:
+    """The docstring lists each exception with its base classes and its exit code."""
     assert sorted(name for _, name, _, _ in DRAWN) == errors.__all__
     for branch, name, code, parents in DRAWN:
         kind = getattr(errors, name)

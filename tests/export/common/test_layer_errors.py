@@ -1,4 +1,4 @@
-"""The measure of what a layer loses, and the ranking by it."""
+"""The measure of a layer's quantization error, and the ranking of layers."""
 
 from __future__ import annotations
 
@@ -17,58 +17,58 @@ from fmx_export.common.layer_errors import (
 
 @pytest.fixture
 def signal() -> np.ndarray:
-    """Two images' tensors of four channels, float32 (2, 5, 5, 4)."""
+    """Activations of two images with four channels, float32 (2, 5, 5, 4)."""
     return np.random.default_rng(0).normal(size=(2, 5, 5, 4)).astype(np.float32)
 
 
 def rounded(values: np.ndarray, step: float) -> np.ndarray:
-    """The values on a grid."""
+    """Round values to multiples of a step."""
     return (np.round(values / step) * step).astype(np.float32)
 
 
 def test_a_bit_is_six_decibels(signal: np.ndarray) -> None:
-    """Halving the step gains the 6 dB that a bit is worth."""
+    """Halving the quantization step improves the ratio by 6 dB, which is one bit."""
     coarse = snr_db(channel_powers(signal, rounded(signal, 0.1)))
     fine = snr_db(channel_powers(signal, rounded(signal, 0.05)))
     assert fine - coarse == pytest.approx(6.02, abs=0.7)
 
 
-def test_the_noise_of_an_even_grid(signal: np.ndarray) -> None:
-    """A step of s makes noise of s²/12, as the theory of rounding has it."""
+def test_noise_of_uniform_quantization(signal: np.ndarray) -> None:
+    """A step of s causes a noise power of s²/12, as theory says."""
     expected = 10 * np.log10(1 / (0.1**2 / 12))
     assert snr_db(channel_powers(signal, rounded(signal, 0.1))) == pytest.approx(expected, abs=1)
 
 
-def test_the_scale_of_channels_is_no_matter(signal: np.ndarray) -> None:
-    """Channels of other sizes, rounded in proportion, lose the same."""
+def test_scale_of_channels_does_not_matter(signal: np.ndarray) -> None:
+    """Channels that are scaled together with their step have the same error."""
     factors = np.array([1, 8, 64, 1024], np.float32)
     plain = snr_db(channel_powers(signal, rounded(signal, 0.1)))
     assert snr_db(channel_powers(signal * factors, rounded(signal, 0.1) * factors)) == plain
 
 
-def test_a_drowned_channel_is_heard(signal: np.ndarray) -> None:
-    """Where one of four channels is rounded to nothing, a quarter is lost, however small it was."""
+def test_a_small_channel_counts_as_much_as_a_large_one(signal: np.ndarray) -> None:
+    """If one of four channels is rounded to zero, a quarter is lost, however small it was."""
     signal = signal * np.array([1e-3, 1, 1, 1], np.float32)
     silenced = signal * np.array([0, 1, 1, 1], np.float32)
     assert snr_db(channel_powers(signal, silenced)) == pytest.approx(10 * np.log10(4))
 
 
-def test_images_add_up(signal: np.ndarray) -> None:
-    """The powers of single images sum to those of all."""
+def test_powers_add_up_over_images(signal: np.ndarray) -> None:
+    """The sum of the powers of single images equals the power of all."""
     noisy = rounded(signal, 0.3)
     single = sum(channel_powers(signal[i : i + 1], noisy[i : i + 1]) for i in range(2))
     np.testing.assert_allclose(single, channel_powers(signal, noisy))
 
 
-def test_the_ends_of_the_scale(signal: np.ndarray) -> None:
-    """Equal tensors give `EXACT_DB`, silence beside silence too; nothing but noise gives 0."""
+def test_limits_of_the_scale(signal: np.ndarray) -> None:
+    """Equal tensors give `EXACT_DB`, also if both are zero; pure noise gives 0."""
     assert snr_db(channel_powers(signal, signal)) == EXACT_DB
     assert snr_db(channel_powers(0 * signal, 0 * signal)) == EXACT_DB
     assert snr_db(channel_powers(signal, -100 * signal)) == 0
 
 
-def test_worst_first() -> None:
-    """The noisiest layer comes first, and equal ones stay in order."""
+def test_sort_by_error() -> None:
+    """The layer with most noise comes first; equal ones keep their order."""
     errors = [
         LayerError(
             layer=name,
@@ -83,14 +83,14 @@ def test_worst_first() -> None:
     assert [error.layer for error in sort_by_error(errors)] == ["b", "a", "c", "d"]
 
 
-def test_readers_behind_a_pool() -> None:
-    """Who reads a layer through one that only moves numbers is its reader too, each once."""
-    readers = {
+def test_consumers_behind_pass_through_layers() -> None:
+    """Layers that read an output through a pass-through layer are included, each once."""
+    consumers = {
         "conv": ["pool", "add"],
         "pool": ["flat"],
         "flat": ["dense", "add"],
         "dense": ["end"],
     }
-    assert with_consumers("conv", readers, {"pool", "flat"}) == (
+    assert with_consumers("conv", consumers, {"pool", "flat"}) == (
         "conv", "pool", "add", "flat", "dense",
     )  # fmt: skip

@@ -26,7 +26,7 @@ SIZE = (28, 28, 1)
 
 
 def network(*first: Any, functional: bool = False) -> Any:
-    """These layers, and a small classifier behind them."""
+    """Return a small classifier that begins with these layers."""
     rest = (layers.Conv2D(4, 3, strides=2, activation="relu"), layers.Flatten(), layers.Dense(3))
     if not functional:
         return keras.Sequential([keras.Input(SIZE), *first, *rest])
@@ -41,7 +41,7 @@ def normalization(deviation: float) -> Any:
 
 
 def branching() -> Any:
-    """A Rescaling comes first, but the image goes another way as well."""
+    """Return a model with a Rescaling in one of two branches."""
     image = keras.Input(SIZE)
     both = layers.Add()([layers.Rescaling(1 / 255)(image), layers.Conv2D(1, 1)(image)])
     return keras.Model(image, layers.Dense(3)(layers.Flatten()(both)))
@@ -61,10 +61,22 @@ def branching() -> Any:
         (lambda: [layers.BatchNormalization(), layers.Rescaling(1 / 255)], None),
         (list, None),
     ],
-    ids=["bytes", "flip", "list", "normal", "nested", "fractions", "small", "behind", "nothing"],
+    ids=[
+        "rescaling",
+        "flip first",
+        "per channel",
+        "normalization",
+        "nested",
+        "rescaling of 0..1",
+        "normalization of 0..1",
+        "behind batch normalization",
+        "none",
+    ],
 )
-def test_a_network_that_rescales(first: Any, expected: str | None, *, functional: bool) -> None:
-    """Whoever begins by shrinking values takes bytes, also in a model inside; others do not say."""
+def test_stated_range_of_first_layers(
+    first: Any, expected: str | None, *, functional: bool
+) -> None:
+    """A model that first scales values down takes 0..255, also if nested; others state nothing."""
     parts = first()
     if expected and isinstance(parts[0], keras.Model):
         model = keras.Sequential([keras.Input(SIZE), parts[0]])
@@ -76,35 +88,34 @@ def test_a_network_that_rescales(first: Any, expected: str | None, *, functional
 @pytest.mark.parametrize(
     "build", [keras.applications.MobileNetV3Small, keras.applications.EfficientNetB0]
 )
-def test_keras_own_networks(build: Any) -> None:
-    """Networks that come with Keras and their own preprocessing take bytes, also as a part."""
+def test_stated_range_of_keras_applications(build: Any) -> None:
+    """Keras' own networks that contain their preprocessing take 0..255, also as a part."""
     base = build(input_shape=(32, 32, 3), weights=None, include_top=False, pooling="avg")
     image = keras.Input((32, 32, 3))
     assert stated_range(keras.Model(image, layers.Dense(3)(base(image)))) == "0..255"
 
 
-def test_an_input_of_bytes() -> None:
-    """A network whose input is uint8 takes bytes."""
+def test_stated_range_of_integer_inputs() -> None:
+    """A network with a uint8 input takes 0..255."""
     image = keras.Input(SIZE, dtype="uint8")
     assert stated_range(keras.Model(image, layers.Dense(3)(layers.Flatten()(image)))) == "0..255"
 
 
-def test_the_range_that_is_right_most_often(source: SourceModel, few: Splits) -> None:
-    """The really trained network is right most often under the range that it was trained with."""
-    hits = infer_input_range(source.model, source.path, few.train)
-    assert next(iter(hits)) == "0..1"
-    assert list(hits.values()) == sorted(hits.values(), reverse=True)
-    assert hits["0..1"] > max(0.5, hits["-1..1"])
+def test_the_most_accurate_range_comes_first(source: SourceModel, few: Splits) -> None:
+    """The trained network is most accurate with the range that it was trained with."""
+    accuracies = infer_input_range(source.model, source.path, few.train)
+    assert next(iter(accuracies)) == "0..1"
+    assert list(accuracies.values()) == sorted(accuracies.values(), reverse=True)
+    assert accuracies["0..1"] > max(0.5, accuracies["-1..1"])
     chosen = input_spec(source.model, "0..1")
     assert (chosen.shape, chosen.scale, chosen.offset) == (source.spec.shape, 1 / 255, 0)
 
 
-def test_of_equals_the_fitting_one(source: SourceModel, few: Splits) -> None:
-    """A range that is right a little more often by chance is not taken if the answers fit badly.
+def test_chance_differences_are_decided_by_cross_entropy(source: SourceModel, few: Splits) -> None:
+    """A range that is slightly more accurate by chance loses if its cross-entropy is larger.
 
-    The real network without its biases is right equally often whatever the scale; one bias makes
-    it wrong about some images under the range that it was trained with, and about none of them
-    under the larger one.
+    Without biases the network is equally accurate at any scale. With a small bias it misclassifies
+    some more images in the range that it was trained with, and none in the larger range.
     """
     model = keras.models.clone_model(source.model)
     model.set_weights(
@@ -120,8 +131,8 @@ def test_of_equals_the_fitting_one(source: SourceModel, few: Splits) -> None:
     assert next(iter(unequal)) == "0..1"
 
 
-def test_without_labels(source: SourceModel, few: Splits) -> None:
-    """Images that nobody labeled tell no range: the option that does is named."""
+def test_images_without_labels_show_no_range(source: SourceModel, few: Splits) -> None:
+    """Without labels the range cannot be inferred, and the error names the option for it."""
     unlabeled = ImageArray("some", few.train.images[:10])
     with pytest.raises(
         InputRangeError, match=r"model\.keras' does not state its input range; add --input-range 0"
@@ -131,30 +142,30 @@ def test_without_labels(source: SourceModel, few: Splits) -> None:
 
 @pytest.mark.parametrize("functional", [False, True], ids=["sequential", "functional"])
 @pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0), (1 / 127.5, -1), (0.017, -2.1)])
-def test_a_rescaling_goes_into_the_metadata(
+def test_a_rescaling_is_folded_into_the_spec(
     scale: float, offset: float, few: Splits, *, functional: bool
 ) -> None:
-    """Without its Rescaling, and with the metadata's scale, the network answers the same."""
+    """Without its Rescaling, and with the new spec, the model's outputs stay the same."""
     model = network(layers.Rescaling(scale, offset), functional=functional)
     spec = input_spec(model, "0..255")
     images = few.test.images[:100]
     expected = model.predict(to_tensor(images, spec), verbose=0)
-    rest, absorbed = fold_rescaling(model, spec)
-    assert absorbed == dataclasses.replace(spec, scale=scale, offset=offset)
+    rest, folded = fold_rescaling(model, spec)
+    assert folded == dataclasses.replace(spec, scale=scale, offset=offset)
     assert not any(isinstance(layer, layers.Rescaling) for layer in rest.layers)
-    answers = rest.predict(to_tensor(images, absorbed), verbose=0)
-    assert np.abs(answers - expected).max() < 1e-6 * np.abs(expected).max()
+    outputs = rest.predict(to_tensor(images, folded), verbose=0)
+    assert np.abs(outputs - expected).max() < 1e-6 * np.abs(expected).max()
 
 
-def test_a_rescaling_of_fractions(few: Splits) -> None:
-    """Where the pixels are fractions already, both scales go into the metadata."""
+def test_a_rescaling_of_0_to_1_is_folded(few: Splits) -> None:
+    """If the input range is 0..1 already, the new spec has the product of both scales."""
     model = network(layers.Rescaling(2, -1))
     spec = input_spec(model, "0..1")
     images = few.test.images[:100]
-    rest, absorbed = fold_rescaling(model, spec)
-    assert (absorbed.scale, absorbed.offset) == (pytest.approx(1 / 127.5), -1)
+    rest, folded = fold_rescaling(model, spec)
+    assert (folded.scale, folded.offset) == (pytest.approx(1 / 127.5), -1)
     expected = model.predict(to_tensor(images, spec), verbose=0)
-    assert np.allclose(rest.predict(to_tensor(images, absorbed), verbose=0), expected, atol=1e-5)
+    assert np.allclose(rest.predict(to_tensor(images, folded), verbose=0), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +178,10 @@ def test_a_rescaling_of_fractions(few: Splits) -> None:
         lambda: network(layers.RandomFlip(), layers.Rescaling(1 / 255)),
         branching,
     ],
-    ids=["none", "per channel", "beside 0", "inverting", "not first", "branching"],
+    ids=["none", "per channel", "without 0", "inverting", "not first", "branching"],
 )
-def test_what_stays_in_the_network(build: Any) -> None:
-    """Any other beginning stays where it is."""
+def test_other_models_stay_unchanged(build: Any) -> None:
+    """A model whose first layer cannot be folded is returned as it is."""
     model = build()
     spec = input_spec(model, "0..255")
     assert fold_rescaling(model, spec) == (model, spec)

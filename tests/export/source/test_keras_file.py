@@ -1,4 +1,4 @@
-"""Files as strangers may send them; each is really built, and would leave a mark if it ran."""
+"""Untrusted model files: each is really built, and would create a file if its code ran."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """A harmless classifier as a file."""
+    """A harmless classifier, saved to a file."""
     network = [keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(3, activation="softmax")]
     path = tmp_path / "model.keras"
     keras.Sequential(network).save(path)
@@ -32,12 +32,12 @@ def saved(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mark(tmp_path: Path) -> Path:
-    """What code in a file would make."""
+    """The file that code in a model would create."""
     return tmp_path / "mark"
 
 
 def change(path: Path, edit: Callable[[list[dict[str, Any]]], None]) -> Path:
-    """Edit the layers in a saved model's settings."""
+    """Edit the layers in a saved model's configuration."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(entries["config.json"])
@@ -50,23 +50,21 @@ def change(path: Path, edit: Callable[[list[dict[str, Any]]], None]) -> Path:
 
 
 def function(module: str, name: str) -> dict[str, Any]:
-    """A function in a model's settings."""
+    """Return a function as a model's configuration has it."""
     return {"class_name": "function", "module": module, "config": name, "registered_name": name}
 
 
 def layer(module: str | None, name: str, /, **config: Any) -> dict[str, Any]:
-    """A layer in a model's settings."""
+    """Return a layer as a model's configuration has it."""
     return {"class_name": name, "module": module, "config": config, "registered_name": name}
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_lambda_does_not_run(suffix: str, mark: Path, tmp_path: Path) -> None:
-    """Bytecode of a Lambda is refused in both formats, and runs for whoever trusts the file."""
+def test_lambdas_do_not_run(suffix: str, mark: Path, tmp_path: Path) -> None:
+    """A Lambda's bytecode is refused in both formats, and runs only with ``allow_code``."""
     where = str(mark)
-    leaves_a_mark = layers.Lambda(
-        lambda image: (__import__("pathlib").Path(where).touch(), image)[1]
-    )
-    network = [keras.Input((8, 8, 1)), leaves_a_mark, layers.Flatten(), layers.Dense(3)]
+    touch_file = layers.Lambda(lambda image: (__import__("pathlib").Path(where).touch(), image)[1])
+    network = [keras.Input((8, 8, 1)), touch_file, layers.Flatten(), layers.Dense(3)]
     path = tmp_path / f"model{suffix}"
     keras.Sequential(network).save(path)
     mark.unlink()
@@ -90,8 +88,10 @@ def test_a_lambda_does_not_run(suffix: str, mark: Path, tmp_path: Path) -> None:
         (layer("keras.layers", "Dense", a=[{"b": layer(None, "__lambda__", code="")}]), "a Python"),
     ],
 )
-def test_code_in_settings(hostile: dict[str, Any], found: str, saved: Path) -> None:
-    """What would run, read or fetch something is found at any depth, and named."""
+def test_code_is_found_in_the_configuration(
+    hostile: dict[str, Any], found: str, saved: Path
+) -> None:
+    """Objects that would run code, read files or download are found at any depth and named."""
     change(saved, lambda entries: entries.insert(1, hostile))
     assert found in (find_code(read_config(saved)) or "")
     with pytest.raises(ModelCodeError, match="would run code"):
@@ -116,7 +116,7 @@ def test_modules_are_not_imported(
     mark: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A module that a file names is neither imported nor called, even where it is at hand."""
+    """A module that a file names is neither imported nor called, even if it is importable."""
     module = saved.with_name("leaves_a_mark.py")
     module.write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n", "utf-8")
     monkeypatch.syspath_prepend(str(module.parent))
@@ -127,8 +127,8 @@ def test_modules_are_not_imported(
     assert "leaves_a_mark" not in sys.modules
 
 
-def test_a_legacy_file_calls_nothing(saved: Path, mark: Path) -> None:
-    """A class of another library in an HDF5 file, which names no modules, is unknown."""
+def test_legacy_files_call_nothing(saved: Path, mark: Path) -> None:
+    """A class of another library is unknown in an HDF5 file, which names no modules."""
     path = saved.with_suffix(".h5")
     keras.models.load_model(saved).save(path)
     with h5py.File(path, "r+") as file:
@@ -141,8 +141,8 @@ def test_a_legacy_file_calls_nothing(saved: Path, mark: Path) -> None:
     assert not mark.exists()
 
 
-def test_ordinary_settings_are_no_code(case: Any, tmp_path: Path) -> None:
-    """Real networks, saved by Keras, name nothing but Keras' own building blocks."""
+def test_ordinary_models_contain_no_code(case: Any, tmp_path: Path) -> None:
+    """Ordinary networks, saved by Keras, only contain parts of Keras."""
     path = tmp_path / "model.keras"
     case.model.save(path)
     config = read_config(path)
@@ -150,8 +150,8 @@ def test_ordinary_settings_are_no_code(case: Any, tmp_path: Path) -> None:
     assert not find_custom_objects(config)
 
 
-def test_suffixes(saved: Path) -> None:
-    """A file whose name belies its format is told its right name."""
+def test_wrong_suffixes_are_refused(saved: Path) -> None:
+    """If a suffix does not fit the format, the error has the right file name."""
     legacy = saved.with_name("legacy.keras")
     keras.models.load_model(saved).save(saved.with_suffix(".h5"))
     saved.with_suffix(".h5").rename(legacy)
@@ -188,10 +188,12 @@ def _zip_of(path: Path, entries: dict[str, str]) -> None:
         (lambda path: _zip_of(path, {"config.json": "[" * 99999}), "not a readable Keras model"),
         (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n"), "not a readable Keras model"),
     ],
-    ids=["empty", "text", "code", "folder", "gone", "zip", "no JSON", "deep JSON", "HDF5"],
+    ids=["empty", "text", "code", "folder", "missing", "zip", "no JSON", "deep JSON", "HDF5"],
 )
-def test_what_is_no_model(make: Callable[[Path], object], message: str, tmp_path: Path) -> None:
-    """Any other file is refused in one line that names it."""
+def test_other_files_are_refused(
+    make: Callable[[Path], object], message: str, tmp_path: Path
+) -> None:
+    """Any other file is refused in one line with its name."""
     path = tmp_path / "model.keras"
     make(path)
     with pytest.raises(InvalidKerasFileError, match=message) as caught:
@@ -200,8 +202,8 @@ def test_what_is_no_model(make: Callable[[Path], object], message: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_weights_alone(tmp_path: Path) -> None:
-    """A legacy file of weights has no network in it, and says how to get one."""
+def test_weights_only_files_are_refused(tmp_path: Path) -> None:
+    """A legacy file with weights only is refused, and the error says what to save instead."""
     path = tmp_path / "weights.h5"
     with h5py.File(path, "w") as file:
         file["kernel"] = [1.0]

@@ -26,10 +26,10 @@ class Net(keras.Model):
         self.classes = classes
         self.convolution = layers.Conv2D(4, 3, activation="relu")
         self.flatten = layers.Flatten()
-        self.answer = layers.Dense(classes)
+        self.output_layer = layers.Dense(classes)
 
     def call(self, image):
-        return self.answer(self.flatten(self.convolution(image)))
+        return self.output_layer(self.flatten(self.convolution(image)))
 
     def get_config(self):
         return {{**super().get_config(), "classes": self.classes}}
@@ -38,7 +38,7 @@ class Net(keras.Model):
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Imports a module of one's own with a subclassed model, registered or not."""
+    """Import a new module with a subclassed model, registered or not."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def module(name: str, *, registered: bool) -> Any:
@@ -50,29 +50,29 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
 
 
 def classifier(image: Any, *, classes: int = 3) -> Any:
-    """A small functional network on this input."""
+    """Return a small functional network with this input."""
     return keras.Model(image, layers.Dense(classes)(layers.Flatten()(image)))
 
 
 def images(shape: tuple[int, ...]) -> Any:
-    """Some float images."""
+    """Return four random float images."""
     return np.random.default_rng(0).random((4, *shape), dtype=np.float32)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_what_keras_saved(suffix: str, case: Any, tmp_path: Path) -> None:
-    """Sequential and functional networks come back as they are, from both formats."""
+def test_saved_models_load_unchanged(suffix: str, case: Any, tmp_path: Path) -> None:
+    """Sequential and functional models load unchanged from both file formats."""
     path = tmp_path / f"model{suffix}"
     case.model.save(path)
     loaded = load_model(path)
     assert check_model(loaded, path) is loaded
     pixels = images(case.spec.shape)
-    expected, answers = (model.predict(pixels, verbose=0) for model in (case.model, loaded))
-    assert np.array_equal(expected, answers)
+    expected, outputs = (model.predict(pixels, verbose=0) for model in (case.model, loaded))
+    assert np.array_equal(expected, outputs)
 
 
-def test_a_registered_subclass(module: Callable[..., Any], tmp_path: Path) -> None:
-    """A subclassed model whose class is registered becomes a functional one, equal answers."""
+def test_a_registered_subclassed_model(module: Callable[..., Any], tmp_path: Path) -> None:
+    """A subclassed model with a registered class becomes functional, with equal outputs."""
     model = module("registered_net", registered=True).Net()
     pixels = images((12, 16, 3))
     expected = model.predict(pixels, verbose=0)
@@ -84,8 +84,8 @@ def test_a_registered_subclass(module: Callable[..., Any], tmp_path: Path) -> No
     assert np.array_equal(expected, network.predict(pixels, verbose=0))
 
 
-def test_a_class_that_the_user_vouches_for(module: Callable[..., Any], tmp_path: Path) -> None:
-    """A class that is not registered is refused by name, and imported for who trusts the file."""
+def test_unregistered_classes_need_trust(module: Callable[..., Any], tmp_path: Path) -> None:
+    """An unregistered class is refused by name, and imported with ``allow_code``."""
     model = module("unregistered_net", registered=False).Net()
     pixels = images((12, 16, 3))
     expected = model.predict(pixels, verbose=0)
@@ -101,34 +101,34 @@ def test_a_class_that_the_user_vouches_for(module: Callable[..., Any], tmp_path:
     assert np.array_equal(expected, network.predict(pixels, verbose=0))
 
 
-def test_a_module_that_is_not_there(
+def test_missing_modules_are_named(
     module: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trust alone does not find a module: where it has to be is said."""
-    model = module("departed_net", registered=False).Net()
+    """If a trusted module cannot be imported, the error says where to put it."""
+    model = module("missing_net", registered=False).Net()
     model(images((12, 16, 3)))
     path = tmp_path / "model.keras"
     model.save(path)
-    monkeypatch.delitem(sys.modules, "departed_net")
-    (tmp_path / "departed_net.py").unlink()
-    message = r"needs departed_net\.Net, which cannot be imported: .*; add the folder of its module"
+    monkeypatch.delitem(sys.modules, "missing_net")
+    (tmp_path / "missing_net.py").unlink()
+    message = r"needs missing_net\.Net, which cannot be imported: .*; add the folder of its module"
     with pytest.raises(errors.UnknownObjectError, match=message):
         load_model(path, allow_code=True)
 
 
 @pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_loss_of_ones_own(suffix: str, tmp_path: Path) -> None:
-    """How a network was trained does not matter: its loss needs neither be known nor trusted."""
+def test_custom_losses_are_ignored(suffix: str, tmp_path: Path) -> None:
+    """The loss of the training is not loaded, so it needs neither registration nor trust."""
     model = classifier(keras.Input((8, 8, 1)))
-    model.compile(loss=lambda truth, answer: keras.ops.sum((truth - answer) ** 2))
+    model.compile(loss=lambda target, output: keras.ops.sum((target - output) ** 2))
     path = tmp_path / f"model{suffix}"
     model.save(path)
     assert check_model(load_model(path), path).output_shape == (None, 3)
 
 
-def test_one_tensor_in_a_list_or_dictionary() -> None:
-    """One input and one output count as such however they were wrapped."""
+def test_a_single_tensor_in_a_dictionary() -> None:
+    """A dictionary with one input or output tensor counts as that tensor."""
     image = keras.Input((12, 16, 3), name="image")
     inner = classifier(image)
     wrapped = keras.Model({"image": image}, {"classes": inner.output})
@@ -160,12 +160,12 @@ def segmenting() -> Any:
     return keras.Model(image, layers.Conv2D(4, 1)(image))
 
 
-def poisoned() -> Any:
+def with_nan_weights() -> Any:
     model = classifier(keras.Input((8, 8, 1)))
     kernel, bias = model.layers[-1].get_weights()
     kernel[3, 1], bias[0] = np.nan, np.inf
     model.layers[-1].set_weights([kernel, bias])
-    model.layers[-1].name = "answer"
+    model.layers[-1].name = "output"
     return model
 
 
@@ -200,7 +200,7 @@ BAD: list[tuple[Callable[[], Any], type[errors.KerasModelError], str]] = [
         errors.OutputShapeError,
         r"for two classes end it with Dense\(2, activation='softmax'\)",
     ),
-    (poisoned, errors.WeightsError, "1 of 192 values of 'kernel' in layer '.*' are NaN"),
+    (with_nan_weights, errors.WeightsError, "1 of 192 values of 'kernel' in layer '.*' are NaN"),
 ]
 
 
@@ -208,13 +208,13 @@ BAD: list[tuple[Callable[[], Any], type[errors.KerasModelError], str]] = [
 @pytest.mark.parametrize(
     ("build", "kind", "message"), BAD, ids=[kind.__name__ for _, kind, _ in BAD]
 )
-def test_what_cannot_be_exported(
+def test_unsupported_models_are_refused(
     build: Callable[[], Any],
     kind: type[errors.KerasModelError],
     message: str,
     tmp_path: Path,
 ) -> None:
-    """Each has an error of its own, one line with the file, what was found and the remedy."""
+    """Each has its own error class, and one line with the file, the finding and the remedy."""
     path = tmp_path / "model.keras"
     build().save(path)
     with pytest.raises(kind, match=message) as caught:
@@ -223,8 +223,8 @@ def test_what_cannot_be_exported(
     assert "\n" not in str(caught.value)
 
 
-def test_remedies_work() -> None:
-    """What the messages tell to do makes networks that are taken."""
+def test_suggested_remedies_work() -> None:
+    """Models that are changed as the messages suggest are accepted."""
     flat = classifier(keras.Input((28, 28)))
     with_channels = [keras.Input((28, 28, 1)), layers.Reshape((28, 28)), flat]
     check_model(keras.Sequential(with_channels), "model.keras")

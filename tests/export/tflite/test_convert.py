@@ -1,4 +1,4 @@
-"""Keras to TFLite in float32, asked of the real interpreter."""
+"""Float32 TFLite files, run in the real interpreter."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Run = Callable[[bytes, NDArray[Any]], NDArray[np.float32]]
 
 
-def test_floats_go_in_and_come_out(case: SourceModel, tflite_floats: bytes) -> None:
-    """The file takes one float image and gives one float row, and nothing in it is quantized."""
+def test_everything_is_float32(case: SourceModel, tflite_floats: bytes) -> None:
+    """Input is one float image, output one float row, and nothing is quantized."""
     graph = read_graph(tflite_floats)
     assert [(x.dtype, x.shape) for x in graph.inputs] == [("float32", (1, *case.spec.shape))]
     assert [(x.dtype, x.shape) for x in graph.outputs] == [("float32", (1, len(case.labels)))]
@@ -33,33 +33,31 @@ def test_floats_go_in_and_come_out(case: SourceModel, tflite_floats: bytes) -> N
 
 
 def test_only_built_in_operators(tflite_floats: bytes) -> None:
-    """Every TFLite interpreter has the operators: none is custom or TensorFlow's."""
+    """No operator is custom or from TensorFlow, so that every TFLite interpreter has them."""
     operators = {item.type for item in read_graph(tflite_floats).operators}
     assert not {name for name in operators if name.startswith(("CUSTOM", "Flex"))}
 
 
-def test_answers_as_keras(
+def test_outputs_are_those_of_keras(
     case: SourceModel,
     tflite_floats: bytes,
     images: NDArray[np.uint8],
     expected: NDArray[np.float32],
     run_tflite: Run,
 ) -> None:
-    """On 200 real images no number differs from Keras' by more than 1e-4."""
+    """For 200 real images no output differs from Keras' by more than 1e-4."""
     found = run_tflite(tflite_floats, to_tensor(images, case.spec))
     assert len(found) == 200
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 def test_the_same_model_gives_the_same_bytes(case: SourceModel, tflite_floats: bytes) -> None:
-    """Converting again, in the same process, gives the very same file."""
+    """Converting again in the same process gives an equal file."""
     assert export_tflite(case.model, spec=case.spec) == tflite_floats
 
 
-def test_the_debuggers_converter_quantizes(
-    source: SourceModel, few: Splits, run_tflite: Run
-) -> None:
-    """TensorFlow's own way gives int8 operators only, and answers nearly as Keras."""
+def test_quantizing_converter(source: SourceModel, few: Splits, run_tflite: Run) -> None:
+    """TensorFlow's own converter makes all operators int8, with a small error."""
     converter = quantizing_converter(source.model, source.spec, few.train.images[:100])
     content = converter.convert()
     graph = read_graph(content)
@@ -71,8 +69,8 @@ def test_the_debuggers_converter_quantizes(
     assert error < 0.1 * expected.std(axis=0).mean()
 
 
-def test_what_cannot_be_converted_is_said(unconvertible: Any, source: SourceModel) -> None:
-    """A network with Python code inside gives one line with the precision and the reason."""
+def test_failed_conversion_is_one_line(unconvertible: Any, source: SourceModel) -> None:
+    """For a network with Python code the error has precision and reason in one line."""
     with pytest.raises(ExportError, match=r"cannot convert to float32 TFLite: .*PyFunc") as caught:
         export_tflite(unconvertible, spec=source.spec)
     assert "\n" not in str(caught.value)

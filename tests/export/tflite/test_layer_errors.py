@@ -1,4 +1,4 @@
-"""Layer errors of TFLite models, of real networks as they are quantized."""
+"""Layer errors of int8 TFLite models, measured on real networks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from fmx_export.common.layer_errors import sort_by_error
 from fmx_export.common.quantization_config import QuantizationConfig
+from fmx_export.onnx.calibrate import calibrate_onnx
 from fmx_export.onnx.convert import export_onnx
 from fmx_export.onnx.layer_errors import onnx_layer_errors
-from fmx_export.onnx.calibrate import calibrate_onnx
 from fmx_export.onnx.quantize import prepare_onnx, quantize_onnx
 from fmx_export.tflite.calibrate import calibrate_tflite
 from fmx_export.tflite.convert import export_tflite, quantizing_converter
@@ -32,12 +32,12 @@ WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
 def inputs_of(source: SourceModel, images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """The images as the network takes them, one by one."""
+    """Return the preprocessed images, one tensor for each."""
     return list(to_tensor(images[:, np.newaxis], source.spec))
 
 
 def measured(source: SourceModel, sample: NDArray[np.uint8], count: int) -> tuple[LayerError, ...]:
-    """What the layers lose on so many images of the sample, calibrated with all of it."""
+    """Measure on the first ``count`` images, calibrated with the whole sample."""
     converter = quantizing_converter(source.model, source.spec, sample)
     return tflite_layer_errors(converter, inputs_of(source, sample[:count]))
 
@@ -45,7 +45,7 @@ def measured(source: SourceModel, sample: NDArray[np.uint8], count: int) -> tupl
 def quantized(
     source: SourceModel, images: NDArray[np.uint8], excluded: tuple[str, ...] = ()
 ) -> bytes:
-    """The network quantized with min-max ranges, but for the layers that are to stay in float."""
+    """Quantize with min-max calibration, without the excluded layers."""
     config = QuantizationConfig(excluded_layers=excluded)
     content = export_tflite(source.model, spec=source.spec)
     ranges = calibrate_tflite(content, spec=source.spec, calibration=images, config=config)
@@ -53,56 +53,56 @@ def quantized(
 
 
 def accuracy(content: bytes, splits: Splits) -> float:
-    """The fraction of 2,000 held-out images that an int8 model is right about."""
+    """Return an int8 model's accuracy on 2,000 validation images."""
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     entry, end = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    answers = []
+    predictions = []
     for image in splits.validation.images[:2000]:
         interpreter.set_tensor(entry["index"], image[np.newaxis])
         interpreter.invoke()
-        answers.append(interpreter.get_tensor(end["index"]).argmax())
-    return float(np.mean(answers == splits.validation.labels[:2000]))
+        predictions.append(interpreter.get_tensor(end["index"]).argmax())
+    return float(np.mean(predictions == splits.validation.labels[:2000]))
 
 
 @pytest.fixture(scope="session")
 def errors(badly_scaled: SourceModel, few: Splits) -> tuple[LayerError, ...]:
-    """What the badly scaled network's layers lose, on 40 images."""
+    """Layer errors of the badly scaled network, on 40 images."""
     return measured(badly_scaled, few.train.images[:200], 40)
 
 
-def test_the_guilty_layer_is_the_worst(errors: tuple[LayerError, ...]) -> None:
-    """The layer whose channels were scaled apart comes first by far, with the one that reads it."""
+def test_the_badly_scaled_layer_has_the_largest_error(errors: tuple[LayerError, ...]) -> None:
+    """The layer with channels of different scales comes first by far, with its consumer."""
     worst, *others = sort_by_error(errors)
     assert "/wide" in worst.tensor
     assert worst.operator == "CONV_2D"
-    reader = next(error for error in others if "/undone" in error.tensor)
-    assert worst.exclude == (worst.layer, reader.layer)
+    consumer = next(error for error in others if "/undone" in error.tensor)
+    assert worst.exclude == (worst.layer, consumer.layer)
     assert worst.snr_db < 5
     assert min(error.snr_db for error in others) > worst.snr_db + 5
 
 
-def test_the_ranking_restores_the_accuracy(
+def test_excluding_the_worst_layer_restores_the_accuracy(
     errors: tuple[LayerError, ...], badly_scaled: SourceModel, splits: Splits, few: Splits
 ) -> None:
-    """int8 loses more than 5 points, and all but 0.5 come back with the worst layer in float."""
+    """int8 loses more than 5 points; without the worst layer it loses at most 0.5."""
     inputs = to_tensor(splits.validation.images[:2000], badly_scaled.spec)
-    answers = badly_scaled.model.predict(inputs, batch_size=256, verbose=0).argmax(axis=1)
-    right = float(np.mean(answers == splits.validation.labels[:2000]))
+    predictions = badly_scaled.model.predict(inputs, batch_size=256, verbose=0).argmax(axis=1)
+    keras_accuracy = float(np.mean(predictions == splits.validation.labels[:2000]))
     images = few.train.images[:200]
-    mended = quantized(badly_scaled, images, sort_by_error(errors)[0].exclude)
-    assert right > 0.7
-    assert right - accuracy(quantized(badly_scaled, images), splits) > 0.05
-    assert right - accuracy(mended, splits) <= 0.005
+    without_worst = quantized(badly_scaled, images, sort_by_error(errors)[0].exclude)
+    assert keras_accuracy > 0.7
+    assert keras_accuracy - accuracy(quantized(badly_scaled, images), splits) > 0.05
+    assert keras_accuracy - accuracy(without_worst, splits) <= 0.005
 
 
-def test_every_layer_with_weights(case: SourceModel, sample: NDArray[np.uint8]) -> None:
-    """Each layer is told of by its name in the float file, and no healthy one seems ill."""
+def test_every_layer_with_weights_is_measured(case: SourceModel, sample: NDArray[np.uint8]) -> None:
+    """Layers have their names in the float file, and good layers have moderate errors."""
     found = measured(case, sample, 20)
     interpreter = Interpreter(model_content=export_tflite(case.model, spec=case.spec))
     names = {detail["name"] for detail in interpreter.get_tensor_details()}
-    told = [error.layer for error in found]
-    assert len(set(told)) == len(told)
+    layers = [error.layer for error in found]
+    assert len(set(layers)) == len(layers)
     assert {name for error in found for name in error.exclude} <= names
     weighted = [error for error in found if error.operator in WEIGHTED]
     kernels = [weights for weights in case.model.get_weights() if weights.ndim > 1]
@@ -113,7 +113,7 @@ def test_every_layer_with_weights(case: SourceModel, sample: NDArray[np.uint8]) 
 def test_both_formats_agree(
     errors: tuple[LayerError, ...], badly_scaled: SourceModel, few: Splits
 ) -> None:
-    """TensorFlow's tools and onnxruntime's, which share no code, find the same to 1.5 dB."""
+    """TensorFlow's debugger and onnxruntime, which share no code, agree within 1.5 dB."""
     source, images, config = badly_scaled, few.train.images[:200], QuantizationConfig()
     model = prepare_onnx(export_onnx(source.model, spec=source.spec))
     ranges = calibrate_onnx(model, spec=source.spec, calibration=images, config=config)
@@ -127,7 +127,7 @@ def test_both_formats_agree(
     assert {name: by_name[name] for name in convolutions} == pytest.approx(convolutions, abs=1.5)
 
 
-def test_no_images(badly_scaled: SourceModel, few: Splits) -> None:
-    """Without images to compare on it says so in one line."""
+def test_missing_images_are_an_error(badly_scaled: SourceModel, few: Splits) -> None:
+    """Without images to compare on, the error says so in one line."""
     with pytest.raises(ExportError, match=r"^cannot compare the layers .*: no images$"):
         measured(badly_scaled, few.train.images[:10], 0)

@@ -1,4 +1,4 @@
-"""The standard metadata; that other tools read it is shown in tests/packaging."""
+"""The standard TFLite metadata; tests/packaging shows that other tools read it."""
 
 from __future__ import annotations
 
@@ -32,32 +32,32 @@ class Model:
 
     metadata: ModelMetadata
     described: bytes
-    """With the metadata, as it stands in the file."""
+    """The model with the metadata, as it is in the file."""
     plain: bytes
-    """As the converter made it."""
+    """The converter's model."""
 
 
 @pytest.fixture(scope="module", params=["int8", "float32"])
 def model(request: pytest.FixtureRequest, exported: Path) -> Model:
-    """The real small model in each precision."""
+    """The trained model in each precision."""
     path = exported / f"baseline.{request.param}.tflite"
     metadata = Classifier(path).metadata
     described = path.read_bytes()[: metadata.model_bytes]
-    # a vector of bytes, with its length in front, that begins as a model does
+    # the converter's model: a vector of bytes that starts like a model, with its length in front
     start = described.index(b"TFL3", 8) - 4
     size = int.from_bytes(described[start - 4 : start], "little")
     return Model(metadata, described, plain=described[start : start + size])
 
 
 def buffers(content: bytes) -> list[NDArray[np.uint8]]:
-    """Data of each buffer of a model, the empty ones too."""
+    """Return the data of all buffers of a model, including empty ones."""
     root = schema.Model.GetRootAs(content, 0)
     found = [root.Buffers(index).DataAsNumpy() for index in range(root.BuffersLength())]
     return [np.asarray(data if isinstance(data, np.ndarray) else [], np.uint8) for data in found]
 
 
 def metadata(content: bytes) -> dict[bytes, int]:
-    """Number of the buffer of each entry of a model's metadata."""
+    """Return the buffer index of each entry of a model's metadata."""
     root = schema.Model.GetRootAs(content, 0)
     entries = [root.Metadata(index) for index in range(root.MetadataLength())]
     assert len({entry.Name() for entry in entries}) == len(entries)
@@ -65,7 +65,7 @@ def metadata(content: bytes) -> dict[bytes, int]:
 
 
 def comparable(value: Any) -> Any:
-    """Everything of an unpacked table, tables below it too."""
+    """Convert an unpacked table and the tables in it to plain values."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, list):
@@ -77,8 +77,8 @@ def comparable(value: Any) -> Any:
     )
 
 
-def test_one_buffer_more(model: Model) -> None:
-    """Graph, quantization, signatures and weights are the converter's; one buffer is added."""
+def test_one_buffer_is_added(model: Model) -> None:
+    """Graph, quantization, signatures and weights stay the converter's; one buffer is added."""
     before = schema.ModelT.InitFromPackedBuf(model.plain, 0)
     after = schema.ModelT.InitFromPackedBuf(model.described, 0)
     added = after.buffers.pop()
@@ -93,8 +93,8 @@ def test_one_buffer_more(model: Model) -> None:
     ) == (model.metadata.precision == "int8")
 
 
-def test_the_bytes_stay(model: Model) -> None:
-    """The converter's bytes end the model, but for zeros; equal arguments give equal bytes."""
+def test_the_converters_bytes_stay(model: Model) -> None:
+    """The model ends with the converter's bytes and padding; equal arguments give equal bytes."""
     content = add_tflite_metadata(model.plain, model.metadata)
     assert content == add_tflite_metadata(model.plain, model.metadata) == model.described
     start = content.index(model.plain)
@@ -107,7 +107,7 @@ def test_the_bytes_stay(model: Model) -> None:
 
 @pytest.mark.parametrize("more", [1, 7, 15])
 def test_odd_lengths(more: int, model: Model) -> None:
-    """Weights stay aligned as they were, and the metadata at 16 bytes, whatever the length."""
+    """Weights keep their alignment, and metadata is aligned to 16 bytes, for any length."""
     content = add_tflite_metadata(model.plain + bytes(more), model.metadata)
     assert content.index(model.plain) % 16 == 0
     for before, after in zip(buffers(model.plain), buffers(content), strict=False):
@@ -116,21 +116,21 @@ def test_odd_lengths(more: int, model: Model) -> None:
     assert content.index(added) % 16 == 0
 
 
-def test_answers_stay(model: Model, few: Splits) -> None:
-    """The interpreter gives the very answers that it gives for the converter's bytes."""
+def test_outputs_stay(model: Model, few: Splits) -> None:
+    """The interpreter returns the same outputs as for the converter's bytes."""
     tensors = to_tensor(few.test.images[:100], model.metadata.input)
-    answers = []
+    outputs = []
     for content in (model.plain, model.described):
         interpreter = Interpreter(model_content=content)
         runner = interpreter.get_signature_runner()
         (name,) = runner.get_input_details()
-        answers.append([runner(**{name: row[np.newaxis]})["output_0"] for row in tensors])
-    np.testing.assert_array_equal(*answers)
-    assert np.std(answers[0]) > 0
+        outputs.append([runner(**{name: row[np.newaxis]})["output_0"] for row in tensors])
+    np.testing.assert_array_equal(*outputs)
+    assert np.std(outputs[0]) > 0
 
 
 def test_models_without_metadata(model: Model) -> None:
-    """A model that no converter wrote metadata into is described too."""
+    """A model without any metadata from the converter gets it, too."""
     bare = schema.ModelT.InitFromPackedBuf(model.plain, 0)
     bare.metadata = bare.description = bare.signatureDefs = None
     builder = flatbuffers.Builder()
