@@ -24,8 +24,8 @@ __all__ = ["Watch", "check_unreadable", "decode_all", "no_progress"]
 _MAX_UNREADABLE = 0.05
 """Share of the images that may be skipped because they cannot be used; one may in any case."""
 
-_DETAIL = 8
-"""Pixels kept for each of the network's, as in `fmx_runtime.images.preprocess`."""
+_DECODED_PIXELS_PER_INPUT_PIXEL = 8
+"""As in `fmx_runtime.images.preprocess`: more detail makes no difference."""
 
 
 class Watch(Protocol):
@@ -108,7 +108,9 @@ def _decode(
         if min_side > 1:
             gray = spec.channels == 1 and spec.subject != "garment"
             mode: Literal["L", "RGB"] = "L" if gray else "RGB"
-            opened = open_image(image, mode, _DETAIL * max(spec.width, spec.height))
+            opened = open_image(
+                image, mode, _DECODED_PIXELS_PER_INPUT_PIXEL * max(spec.width, spec.height)
+            )
             if min(opened.size) < min_side:
                 return (
                     f"'{image}' has {opened.width}x{opened.height} pixels, fewer than {min_side} "

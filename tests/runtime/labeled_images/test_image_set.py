@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
@@ -78,6 +78,21 @@ def test_small_images_may_be_refused(folder: Path, spec: InputSpec) -> None:
     assert len(images.readable(spec, report=lines.append, min_side=8)) == 39
     assert "cat/0.png' has 1x1 pixels, fewer than 8 in width or height; skipped" in lines[0]
     assert len(images.readable(spec, report=lines.append)) == 40
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_no_skew(channels: Literal[1, 3], suffix: str, spec: InputSpec, tmp_path: Path) -> None:
+    """With a smallest size or without, large images become the pixels that the device sees."""
+    y, x = np.mgrid[0:900, 0:1200]
+    pixels = np.stack([y * x % 256, (y + x) % 256, y // 4 % 256], axis=2).astype(np.uint8)
+    path = tmp_path / f"large.{suffix}"
+    Image.fromarray(pixels).save(path)
+    spec = dataclasses.replace(spec, channels=channels)
+    for min_side in (1, 8):
+        images = UnlabeledImages("large", [path])
+        images = images.readable(spec, report=pytest.fail, min_side=min_side)
+        assert np.array_equal(images.pixels(spec)[0], to_pixels(path, spec))
 
 
 def test_pixels_are_decoded_once(folder: Path, spec: InputSpec) -> None:
