@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fmx_export.pipeline.manifest import MANIFEST, Manifest
 from fmx_runtime.errors import DataError, OutputError
-from fmx_runtime.support.atomic import make_folder, moving, sync
+from fmx_runtime.support.atomic import as_output_error, make_folder, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -53,7 +53,7 @@ def publishing(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         staging.mkdir()
         yield staging
         _refuse_folders(folder, [path.name for path in staging.iterdir()])
-        with moving(folder):
+        with as_output_error(folder):
             sync(staging)
             staging.replace(folder / _READY)
     finish_publishing(folder)
@@ -71,7 +71,7 @@ def finish_publishing(folder: Path) -> None:
     ready = folder / _READY
     if not ready.is_dir():
         return
-    with moving(folder):
+    with as_output_error(folder):
         new = _manifest_names(ready)
         for name in new:
             if (ready / name).exists():

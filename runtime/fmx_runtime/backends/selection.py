@@ -55,9 +55,9 @@ def _choose(model_format: ModelFormat, backend: BackendName | None) -> BackendNa
         return backend
     if backend is None and installed:
         return installed[0]
-    from fmx_runtime.backends.install_hints import Machine, install_hint
+    from fmx_runtime.backends.install_hints import Platform, install_hint
 
-    here = Machine.here()
+    here = Platform.here()
     missing = f"{backend} is not" if backend else f"no interpreter for {model_format} models is"
     raise BackendError(
         f"{missing} installed on this machine ({here}): {install_hint(backend or choices[0], here)}"

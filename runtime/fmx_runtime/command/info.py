@@ -9,7 +9,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fmx_runtime.backends.install_hints import Machine
+from fmx_runtime.backends.install_hints import Platform
 from fmx_runtime.command.results import RecordResult
 from fmx_runtime.errors import ModelFileError
 from fmx_runtime.model_file.describe import ModelFileDescription, describe_model_file
@@ -118,7 +118,7 @@ def read_model_info(
 def _describe_machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {Machine.here().bits}-bit",
+        "machine": f"{platform.machine()}, {Platform.here().bits}-bit",
         "package_versions": versions("fmx-runtime", "numpy", "pillow"),
     }
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fmx_runtime.backends.base import INTERPRETERS, available_backends, detect_format
-from fmx_runtime.backends.install_hints import Machine, install_hint
+from fmx_runtime.backends.install_hints import Platform, install_hint
 from fmx_runtime.errors import ModelFileError
 from fmx_runtime.model_file.checksum import check_model
 from fmx_runtime.model_file.container import read_metadata, read_model
@@ -71,7 +71,7 @@ def describe_model_file(path: str, *, backend: BackendName | None = None) -> Mod
     ]
     hint = None
     if not installed:
-        hint = install_hint(backend or INTERPRETERS[model_format][0], Machine.here())
+        hint = install_hint(backend or INTERPRETERS[model_format][0], Platform.here())
     return ModelFileDescription(
         path=path,
         format=model_format,

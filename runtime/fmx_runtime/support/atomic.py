@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["make_folder", "moving", "replacing", "sync", "write"]
+__all__ = ["as_output_error", "make_folder", "replacing", "sync", "write"]
 
 
 def make_folder(path: Path) -> Path:
@@ -62,7 +62,7 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def moving(folder: Path) -> Iterator[None]:
+def as_output_error(folder: Path) -> Iterator[None]:
     """Turn an `OSError` into an `OutputError` while files are moved in ``folder``.
 
     Raises:

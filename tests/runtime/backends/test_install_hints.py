@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from fmx_runtime.backends.install_hints import Machine, install_hint
+from fmx_runtime.backends.install_hints import Platform, install_hint
 
 OLD = "'pip install \"numpy<2\" tflite-runtime'"
 
@@ -33,11 +33,11 @@ def test_the_hint_fits_the_machine(
     expected: str,
 ) -> None:
     """No hint names an interpreter that has no wheel for the machine."""
-    assert install_hint(interpreter, Machine(processor, bits, python)).endswith(expected)
+    assert install_hint(interpreter, Platform(processor, bits, python)).endswith(expected)
 
 
 def test_this_machine() -> None:
     """The description has what decides which wheels there are."""
     python = ".".join(map(str, sys.version_info[:2]))
     bits = platform.architecture()[0].removesuffix("bit")
-    assert str(Machine.here()) == f"{platform.machine()}, {bits}-bit Python {python}"
+    assert str(Platform.here()) == f"{platform.machine()}, {bits}-bit Python {python}"

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from fmx_runtime.backends.install_hints import Machine
+from fmx_runtime.backends.install_hints import Platform
 from fmx_runtime.backends.selection import open_backend
 from fmx_runtime.errors import BackendError, ModelFileError
 
@@ -104,7 +104,7 @@ def test_no_interpreter_is_installed(
     done = bare_python(OPEN, exported / "baseline.int8.tflite", exported / "baseline.int8.onnx")
     assert done.stderr == ""
     tflite, onnx_ = done.stdout.splitlines()
-    machine = f"on this machine ({Machine.here()}): install one with"
+    machine = f"on this machine ({Platform.here()}): install one with"
     for line, package in ((tflite, "ai-edge-litert"), (onnx_, "onnxruntime")):
         assert line.startswith("BackendError '")
         assert machine in line

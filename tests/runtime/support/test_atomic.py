@@ -105,15 +105,15 @@ def test_sync(tmp_path: Path) -> None:
         atomic.sync(tmp_path / "missing")
 
 
-def test_moving(tmp_path: Path) -> None:
+def test_as_output_error(tmp_path: Path) -> None:
     """A file that cannot be moved is an OutputError with the folder, the cause and the remedy."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("kept", "utf-8")
     refused = pytest.raises(OutputError, match="Is a directory; choose another")
-    with refused as caught, atomic.moving(tmp_path):
+    with refused as caught, atomic.as_output_error(tmp_path):
         (tmp_path / "file").replace(tmp_path / "folder")
     assert f"cannot write to '{tmp_path}'" in str(caught.value)
-    with atomic.moving(tmp_path):
+    with atomic.as_output_error(tmp_path):
         (tmp_path / "file").replace(tmp_path / "moved")
     assert names(tmp_path) == ["folder", "moved"]
 
