@@ -1,4 +1,4 @@
-"""Take a picture of the top of an HTML page for the README: ``screenshot.py PAGE.html OUT.png``.
+"""Take a screenshot of the top of an HTML page for the README: ``screenshot.py PAGE.html OUT.png``.
 
 Headless Chromium renders the page. The image is reduced to a palette, so that it stays small.
 """

@@ -57,7 +57,6 @@ def run_tool(tmp_path: Path, found: Found) -> Callable[..., str]:
             capture_output=True,
             text=True,
             check=False,
-            timeout=550,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def test_png(run_tool: Callable[..., str], tmp_path: Path) -> None:
-    """The picture shows the page at the size of a window, with few colors."""
+    """The image shows the page at the size of a window, with few colors."""
     if shutil.which("chromium") is None:
         pytest.skip("the tool needs chromium")
     (tmp_path / "page.html").write_text("<body style='background:#336699'>", "utf-8")
