@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Splits
 
 MUTATED = 3_000
-MOST_MEGABYTES = 400
-MOST_SECONDS = 5
+MAX_MEGABYTES = 400
+MAX_CPU_SECONDS = 5  # a busy machine takes longer by the clock
 
 PHOTOS = Path(__file__).parents[4] / "shared" / "photos"
 COMMAND = Path(sys.executable).with_name("fmx-run")
@@ -50,13 +50,13 @@ spec = InputSpec(height=28, width=28, channels=1, scale=1.0, offset=0.0, resize=
                  polarity="light-on-dark")
 for line in sys.stdin:
     path = json.loads(line)
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     try:
         outcome = {"digest": hashlib.sha256(to_pixels(path, spec).tobytes()).hexdigest()}
     except ImageError as error:
         outcome = {"error": str(error)}
-    seconds = time.perf_counter() - began
-    print(json.dumps({"path": path, "seconds": seconds, **outcome}), flush=True)
+    times = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - began_cpu}
+    print(json.dumps({"path": path, **times, **outcome}), flush=True)
 """
 
 
@@ -353,7 +353,7 @@ class Child(NamedTuple):
     errors: Path
 
     def decode(self, path: Path | str) -> dict[str, Any]:
-        """What it answers, with the seconds that it took; fails where it has ended."""
+        """Return the outcome of a file and the times it took; fail if the process ended."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(str(path)) + "\n")
@@ -411,14 +411,14 @@ def test_mutated_images(seeds: dict[str, bytes], tmp_path: Path) -> None:
     with started(tmp_path) as child:
         for index, path in enumerate(bad):
             outcome = child.decode(path)
-            assert outcome["seconds"] < MOST_SECONDS, path
+            assert outcome["cpu_seconds"] < MAX_CPU_SECONDS, path
             kinds["refused" if "error" in outcome else "decoded"] += 1
             if "error" in outcome:
                 assert outcome["error"].startswith(f"'{path}' ")
                 assert "\n" not in outcome["error"]
             turn = index % len(good)
             assert child.decode(good[turn])["digest"] == expected[turn], f"after {path}"
-        assert child.memory() < MOST_MEGABYTES
+        assert child.memory() < MAX_MEGABYTES
     # both happen often, or the files were damaged too little or too much
     assert min(kinds["decoded"], kinds["refused"]) > MUTATED // 5
     assert kinds.total() == MUTATED
@@ -432,9 +432,9 @@ def test_bombs(seeds: dict[str, bytes], tmp_path: Path) -> None:
     with started(tmp_path) as child:
         for path in write(tmp_path / "bad", bombs(seeds)):
             outcome = child.decode(path)
-            assert outcome["seconds"] < MOST_SECONDS, path
+            assert outcome["cpu_seconds"] < MAX_CPU_SECONDS, path
             assert ("digest" in outcome) == (path.name in decoded), outcome
-            assert child.memory() < MOST_MEGABYTES, path
+            assert child.memory() < MAX_MEGABYTES, path
             assert child.decode(good)["digest"] == expected
 
 
@@ -479,7 +479,7 @@ def test_command_on_hostile_files(seeds: dict[str, bytes], exported: Path, tmp_p
     refused = [record for record in records.values() if "error" in record]
     assert sorted(complaints) == sorted(f"fmx-run: {record['error']}" for record in refused)
     assert process.returncode == 1
-    assert most < MOST_MEGABYTES
+    assert most < MAX_MEGABYTES
     classifier = Classifier(model)
     for path in paths:
         if "-good-" in path.name:
