@@ -49,7 +49,7 @@ def test_freed_memory_is_reused() -> None:
 def test_onednn_can_be_disabled(
     given: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """oneDNN is enabled unless the user's environment says otherwise."""
+    """TensorFlow uses oneDNN unless the user's environment says otherwise."""
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if given is not None:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given)
