@@ -1,5 +1,3 @@
-"""Images changed at random: what may change, what may not, and that it can be repeated."""
-
 from __future__ import annotations
 
 import numpy as np
@@ -29,7 +27,7 @@ EVERYTHING = Augmentation(shift=0.1, flip=True, erase=0.5, crop=0.5, color_jitte
 def test_a_view_is_the_same_in_any_order(
     count: int, height: int, width: int, channels: int, seed: tuple[int, int]
 ) -> None:
-    """Images of all sizes keep theirs, and change alike whichever are asked for with them."""
+    """A changed image keeps its size, and does not depend on the other images of a batch."""
     pixels = images(count, height, width, channels)
     before = pixels.copy()
     view = View(pixels, EVERYTHING, seed)
@@ -43,21 +41,21 @@ def test_a_view_is_the_same_in_any_order(
     assert len(view) == count
 
 
-def test_nothing_changes_nothing() -> None:
-    """The default leaves images as they are."""
+def test_the_default_changes_nothing() -> None:
+    """Without augmentation, images stay as they are."""
     pixels = images(50, 9, 7, 3)
     assert np.array_equal(View(pixels, Augmentation(), (0,))[np.arange(50)], pixels)
 
 
-def test_other_seeds_change_otherwise() -> None:
-    """Two views are two."""
+def test_seeds_differ() -> None:
+    """Another seed changes the images in another way."""
     pixels, everything = images(50, 28, 28, 1), np.arange(50)
     first, second = (View(pixels, EVERYTHING, (seed,))[everything] for seed in (0, 1))
     assert not np.array_equal(first, second)
 
 
 def test_shifts() -> None:
-    """Images move by up to the share of their side, in all directions, and black comes in."""
+    """Images are shifted in all directions by up to the given share; uncovered pixels are black."""
     pixels, everything = images(400, 20, 20, 1), np.arange(400)
     moved = View(pixels, Augmentation(shift=0.1), (0,))[everything]
     seen = set()
@@ -74,8 +72,8 @@ def test_shifts() -> None:
     assert len(seen) == 25
 
 
-def test_half_are_mirrored() -> None:
-    """Every other image, left to right."""
+def test_half_are_flipped() -> None:
+    """Half of the images are flipped horizontally."""
     pixels, everything = images(1000, 6, 5, 3), np.arange(1000)
     shown = View(pixels, Augmentation(flip=True), (0,))[everything]
     mirrored = (shown == pixels[:, :, ::-1]).all(axis=(1, 2, 3))
@@ -85,7 +83,7 @@ def test_half_are_mirrored() -> None:
 
 
 def test_rectangles_are_erased() -> None:
-    """In the share of images that was asked for, and none larger than was."""
+    """The given share of images has a rectangle of noise, not larger than the given area."""
     pixels, everything = np.zeros((1000, 28, 28, 1), np.uint8), np.arange(1000)
     shown = View(pixels, Augmentation(erase=0.3, erase_area=0.2), (0,))[everything]
     touched = shown.any(axis=(1, 2, 3))
@@ -94,11 +92,11 @@ def test_rectangles_are_erased() -> None:
         rows, columns = np.flatnonzero(image.any(axis=1)), np.flatnonzero(image.any(axis=0))
         area = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
         assert area <= 0.24 * 784  # sides are rounded
-        assert len(np.unique(image)) > min(10, area / 4)  # noise, not a colour
+        assert len(np.unique(image)) > min(10, area / 4)  # noise, not one color
 
 
-def test_crops_show_a_part_enlarged() -> None:
-    """A left-to-right ramp stays one, and spans less where a part is shown."""
+def test_crops_are_enlarged() -> None:
+    """A horizontal ramp stays a ramp, and spans fewer values in a crop."""
     ramp = np.broadcast_to(np.linspace(0, 255, 32).astype(np.uint8), (200, 32, 32))[..., None]
     shown = View(np.ascontiguousarray(ramp), Augmentation(crop=0.3), (0,))[np.arange(200)]
     spans = np.ptp(shown[:, 0, :, 0].astype(int), axis=1)
@@ -108,8 +106,8 @@ def test_crops_show_a_part_enlarged() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_light_keeps_what_is_brighter(channels: int) -> None:
-    """Brightness, contrast and colours change by a curve that never falls."""
+def test_color_jitter_keeps_the_order_of_values(channels: int) -> None:
+    """Brightness, contrast and colors change by a curve that never falls."""
     pixels = np.broadcast_to(np.arange(256, dtype=np.uint8)[:, None], (100, 1, 256, channels))
     pixels = np.ascontiguousarray(np.broadcast_to(pixels, (100, 1, 256, channels)))
     shown = View(pixels, Augmentation(color_jitter=0.3), (0,))[np.arange(100)].astype(int)
@@ -119,16 +117,16 @@ def test_light_keeps_what_is_brighter(channels: int) -> None:
     assert channels == 1 or np.abs(means[:, 0] - means[:, 1]).max() > 5
 
 
-def test_mixed_images_have_mixed_answers() -> None:
-    """An image that shows through by a share is a share of the answer, and no more than half."""
+def test_mixup_mixes_targets_too() -> None:
+    """The weight of a blended image is its weight in the target, at most one half."""
     pixels = np.repeat(np.array([0, 200], np.uint8), 500)[:, None, None, None]
     pixels = np.ascontiguousarray(np.broadcast_to(pixels, (1000, 4, 4, 1)))
     targets = np.repeat(np.eye(2, dtype=np.float32), 500, axis=0)
     view = View(pixels, Augmentation(mixup=0.6), (0,))
-    shown, wanted = view[np.arange(1000)][:, 0, 0, 0], view.mix_targets(targets)
-    assert np.allclose(wanted.sum(axis=1), 1)
-    assert np.abs(shown / 200 - wanted[:, 1]).max() < 0.003
-    own = (wanted * targets).sum(axis=1)
+    shown, mixed = view[np.arange(1000)][:, 0, 0, 0], view.mix_targets(targets)
+    assert np.allclose(mixed.sum(axis=1), 1)
+    assert np.abs(shown / 200 - mixed[:, 1]).max() < 0.003
+    own = (mixed * targets).sum(axis=1)
     assert own.min() >= 0.5
     assert 0.25 < (own < 1).mean() < 0.35  # half of the partners show the same
     assert np.array_equal(View(pixels, Augmentation(), (0,)).mix_targets(targets), targets)

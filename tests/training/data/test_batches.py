@@ -25,7 +25,7 @@ ORDER = RANDOM.permutation(25)
 
 @pytest.mark.parametrize("weights", [None, RANDOM.random(25, np.float32)])
 def test_one_pass(weights: NDArray[np.float32] | None) -> None:
-    """Each image comes once, in the order given, with its answer and what it counts."""
+    """Each image comes once, in the order given, with its target and its weight."""
     made = batches(IMAGES, TARGETS, SPEC, 10, ORDER, weights=weights)
     assert int(made.cardinality()) == 3
     for _ in range(2):  # as often as one asks

@@ -10,9 +10,7 @@ from fmx_runtime.errors import DataError
 from fmx_runtime.images.preprocess import to_pixels
 from fmx_training import recipes
 from fmx_training import run_folder as runs
-from fmx_training.data import clothing_photos, fashion_mnist, saved_images
-from fmx_training.data.dataset import Dataset
-from fmx_training.data.examples import concatenate, from_dataset
+from fmx_training.data import clothing_photos, fashion_mnist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +35,7 @@ def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
 
 
 def load(folder: Path, told: list[str] | None = None) -> Examples:
-    """The photos; what is reported goes into ``told``."""
+    """Return the photos; reported lines are appended to ``told``."""
     lines = [] if told is None else told
     return clothing_photos.read(folder, SPEC, LABELS, watch=no_progress, report=lines.append)
 
@@ -57,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_each_is_seen_several_times(folder: Path) -> None:
-    """First as fmx-run sees it, then otherwise, always the garment alone on black."""
+def test_each_photo_gives_several_examples(folder: Path) -> None:
+    """The first is what fmx-run sees, the others differ; all show the garment alone on black."""
     examples = load(folder)
     assert examples.images.shape == (20, 28, 28, 1)
     paths = [folder / "pants" / f"{index}.jpg" for index in range(3)]
@@ -72,7 +70,7 @@ def test_each_is_seen_several_times(folder: Path) -> None:
 
 
 def test_targets(folder: Path) -> None:
-    """Trousers are trousers; shoes are one of three kinds, nobody knows which; hats are unknown."""
+    """Shoes may be one of three classes, with equal shares; folders of other kinds are ignored."""
     targets = load(folder).targets
     assert np.allclose(targets.sum(axis=1), 1)
     assert {LABELS[index] for index in np.flatnonzero(targets[0])} == {"Trouser"}
@@ -84,8 +82,8 @@ def test_targets(folder: Path) -> None:
     assert np.unique(targets[-1]).size == 2
 
 
-def test_the_same_every_time(folder: Path) -> None:
-    """How a photo is taken again depends on its content, not on its name or its neighbours."""
+def test_copies_depend_on_the_content(folder: Path) -> None:
+    """The changes of a photo depend on its content, not on its name or on other photos."""
     before = load(folder)
     (folder / "pants/0.jpg").rename(folder / "pants/9.jpg")
     try:
@@ -96,8 +94,8 @@ def test_the_same_every_time(folder: Path) -> None:
     assert before.sha256 != after.sha256
 
 
-def test_what_is_no_photo_is_left_out(folder: Path) -> None:
-    """With a line each."""
+def test_unreadable_photos_are_skipped(folder: Path) -> None:
+    """Each unreadable photo is reported in one line."""
     broken = folder / "pants/broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff no image")
     told: list[str] = []
@@ -111,32 +109,9 @@ def test_what_is_no_photo_is_left_out(folder: Path) -> None:
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
-    """A folder without the kinds, and a kind without photos, are a line each."""
+    """A folder without known kinds, or a kind without photos, is an error of one line."""
     with pytest.raises(DataError, match=r"has none of the folders dress, longsleeve"):
         load(tmp_path)
     (tmp_path / "shirt").mkdir()
     with pytest.raises(DataError, match=r"shirt' has no photos; add some"):
         load(tmp_path)
-
-
-def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
-    """Going on with a run needs no photos any more; a damaged file is said."""
-    examples = load(folder)
-    assert saved_images.read_photos(tmp_path, LABELS) is None
-    saved_images.save_photos(tmp_path, examples)
-    again = saved_images.read_photos(tmp_path, LABELS)
-    assert again is not None
-    assert again.sha256 == examples.sha256
-    (tmp_path / "data/photos.npz").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(DataError, match=r"photos\.npz' is damaged"):
-        saved_images.read_photos(tmp_path, LABELS)
-
-
-def test_concatenate_with_a_data_set(folder: Path) -> None:
-    """One after the other, under both names."""
-    images = np.zeros((5, 28, 28, 1), np.uint8)
-    dataset = Dataset("five", images, np.arange(5), LABELS)
-    both = concatenate([from_dataset(dataset), load(folder)])
-    assert both.name == "five and photos"
-    assert len(both) == 25
-    assert both.targets[:5].argmax(axis=1).tolist() == [0, 1, 2, 3, 4]

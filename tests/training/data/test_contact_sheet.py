@@ -59,7 +59,7 @@ def test_real_images(splits: Splits, tmp_path: Path) -> None:
 def test_any_size_and_color(
     tmp_path: Path, height: int, width: int, channels: int, cell: int
 ) -> None:
-    """Small and large, square and long, gray and RGB: every image gets its whole cell."""
+    """Images of any size and number of channels fill their cells."""
     contact_sheet.draw(one_color(height, width, channels), tmp_path / "a.png", columns=2, rows=2)
     sheet = pixels(tmp_path / "a.png")
     # gray text may have a few pixels of these very values
@@ -68,7 +68,7 @@ def test_any_size_and_color(
 
 
 def test_every_class_has_its_name(tmp_path: Path) -> None:
-    """Left of each class's images there is writing, even with one low row of images."""
+    """The name of each class is beside its images, even if their row is low."""
     contact_sheet.draw(one_color(1, 50, 1), tmp_path / "a.png", columns=3, rows=1)
     words = pixels(tmp_path / "a.png")[:, : contact_sheet._LABEL_WIDTH]
     inked = (words.min(axis=2) < 100).any(axis=1)
@@ -96,7 +96,7 @@ def test_a_class_without_images_stays_empty(tmp_path: Path) -> None:
 
 
 def test_the_seed_chooses(splits: Splits, tmp_path: Path) -> None:
-    """One seed gives the same bytes again, another one other images."""
+    """A seed always gives the same file; another seed shows other images."""
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         contact_sheet.draw(splits.validation, tmp_path / name, columns=3, rows=1, seed=seed)
     first, again, other = ((tmp_path / name).read_bytes() for name in "abc")
@@ -113,7 +113,7 @@ def test_two_channels_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("columns", "rows"), [(0, 1), (1, 0), (-1, 1)])
 def test_an_empty_sheet_is_refused(tmp_path: Path, columns: int, rows: int) -> None:
-    """A sheet has a column and a row at least."""
+    """A sheet without columns or rows is refused."""
     with pytest.raises(DataError, match=f"Received: {columns} and {rows}"):
         contact_sheet.draw(one_color(4, 4, 1), tmp_path / "a.png", columns=columns, rows=rows)
 
@@ -128,7 +128,7 @@ def test_a_path_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_way(tmp_path: Path) -> None:
-    """A folder where the file must be is an OutputError, and no draft is left beside it."""
+    """A folder where the file must be is an OutputError, and no temporary file is left."""
     (tmp_path / "a.png").mkdir()
     with pytest.raises(OutputError, match="cannot write to"):
         contact_sheet.draw(one_color(4, 4, 1), tmp_path / "a.png")

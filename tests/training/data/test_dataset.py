@@ -20,7 +20,7 @@ def numbered(labels: list[int], classes: int) -> Dataset:
 
 
 def numbers(dataset: Dataset) -> list[int]:
-    """Which of the numbered images these are."""
+    """Return the numbers of the images."""
     return [int(number) for number in dataset.images.ravel()]
 
 
@@ -68,7 +68,7 @@ def test_what_is_not_a_data_set_is_refused(change: dict[str, object], message: s
 
 
 def test_arrays_are_read_only() -> None:
-    """Nobody who is handed a data set can change it for the others."""
+    """The arrays of a data set cannot be changed."""
     with pytest.raises(ValueError, match="read-only"):
         SMALL.images[0] = 1
     with pytest.raises(ValueError, match="read-only"):
@@ -139,7 +139,7 @@ def test_take_refuses_what_is_no_index(indices: list[int], message: str) -> None
 
 @given(datasets(), st.data())
 def test_balanced_sample(dataset: Dataset, data: st.DataObject) -> None:
-    """A sample has different images, and no class more than one ahead of one not used up."""
+    """Images differ; no class has two more than another one that has images left."""
     size = data.draw(st.integers(1, len(dataset)))
     sample = dataset.balanced_sample(size, seed=data.draw(st.integers(0, 2**32)))
     chosen = numbers(sample)
@@ -159,7 +159,7 @@ def test_balanced_sample_is_balanced_from_its_start() -> None:
 
 @given(datasets(at_least=2), st.data())
 def test_split(dataset: Dataset, data: st.DataObject) -> None:
-    """The parts are disjoint, together everything, in order, each class in proportion."""
+    """Each image is in one part; order is kept; each class is split in proportion."""
     held_out = data.draw(st.integers(1, len(dataset) - 1))
     rest, held = dataset.split(held_out, seed=data.draw(st.integers(0, 2**32)))
     assert len(held) == held_out
@@ -173,7 +173,7 @@ def test_split(dataset: Dataset, data: st.DataObject) -> None:
 
 
 @given(st.integers(0, 2**64))
-def test_a_seed_always_means_the_same(seed: int) -> None:
+def test_seeds_are_repeatable(seed: int) -> None:
     """Sampling and splitting again with one seed gives the same images in the same order."""
     dataset = numbered([number % 5 for number in range(100)], 5)
     again = numbered([number % 5 for number in range(100)], 5)
@@ -194,14 +194,14 @@ def test_seeds_are_pinned_and_differ() -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1, 7])
-def test_a_sample_has_a_possible_size(size: int) -> None:
-    """A sample larger than the data set, or of nothing, is refused."""
+def test_impossible_sample_sizes_are_refused(size: int) -> None:
+    """A sample must have at least one image, and at most all."""
     with pytest.raises(DataError, match=f"1 to 6 images. Received: {size}"):
         SMALL.balanced_sample(size, seed=0)
 
 
 @pytest.mark.parametrize("held_out", [0, -1, 6])
-def test_a_split_leaves_both_parts_something(held_out: int) -> None:
+def test_splits_without_images_are_refused(held_out: int) -> None:
     """Holding out nothing or everything is refused."""
     with pytest.raises(DataError, match=f"can be held out. Received: {held_out}"):
         SMALL.split(held_out, seed=0)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from fmx_runtime.errors import DataError
 from fmx_runtime.model_file.metadata import InputSpec
-from fmx_training.data import saved_images
 from fmx_training.data.examples import from_unbalanced_dataset
 from fmx_training.data.image_folder import read
 
@@ -42,7 +41,7 @@ def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
 
 
 def load(folder: Path, told: list[str] | None = None, **options: Any) -> tuple[Splits, InputSpec]:
-    """The images with seed 0; what is reported goes into ``told``."""
+    """Read the images with seed 0; reported lines are appended to ``told``."""
     lines = [] if told is None else told
     return read(
         folder, SPEC, options.pop("seed", 0), watch=no_progress, report=lines.append, **options
@@ -63,8 +62,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_missing_parts_are_split_off(folder: Path) -> None:
-    """About a tenth each, no image in two parts, all in one, classes sorted by name."""
+def test_missing_splits_are_split_off(folder: Path) -> None:
+    """Each has about a tenth; every image is in one split; classes are sorted by name."""
     splits, spec = load(folder)
     assert spec == SPEC
     assert splits.train.class_names == ("cat", "dog")
@@ -77,8 +76,8 @@ def test_missing_parts_are_split_off(folder: Path) -> None:
     assert 10 <= len(test) <= 32
 
 
-def test_images_stay_on_their_side(folder: Path) -> None:
-    """When images are added or renamed, none moves to another part; another seed splits anew."""
+def test_images_stay_in_their_split(folder: Path) -> None:
+    """Added or renamed images move no image to another split; another seed splits anew."""
     before = rows(load(folder)[0])
     assert rows(load(folder, seed=1)[0]) != before
     draw(folder / "train/cat", 50, seed=3)  # replaces fifty
@@ -90,8 +89,8 @@ def test_images_stay_on_their_side(folder: Path) -> None:
             assert not part & after[other]
 
 
-def test_parts_that_are_there_are_taken(folder: Path) -> None:
-    """What the user has set apart is not mixed; only what is missing is split off."""
+def test_given_splits_are_kept(folder: Path) -> None:
+    """Splits of the user are not changed; only missing ones are split off."""
     draw(folder / "validation/dog", 7, seed=5)
     draw(folder / "validation/cat", 5, seed=6)
     splits, _ = load(folder)
@@ -103,14 +102,14 @@ def test_parts_that_are_there_are_taken(folder: Path) -> None:
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [200, 12, 6]
 
 
-def test_a_folder_of_classes_will_do(folder: Path) -> None:
-    """Without the three parts, the folder itself is the training images."""
+def test_a_folder_of_classes(folder: Path) -> None:
+    """Without split folders, all images are training images before the split."""
     splits, _ = load(folder / "train")
     assert rows(splits) == rows(load(folder)[0])
 
 
 def test_duplicates_are_left_out(folder: Path) -> None:
-    """Of equal files one is used; equal to a test image, none is learnt from."""
+    """Equal files are used once, and an image equal to a test image is not trained on."""
     shutil.copy(folder / "train/dog/3.png", folder / "train/dog/copy.png")
     for name in ("dog", "cat"):
         draw(folder / "test" / name, 4, seed=9 + len(name) * (name == "cat"))
@@ -133,7 +132,7 @@ def test_one_image_in_two_classes_is_refused(folder: Path) -> None:
 
 
 def test_gray_images_make_a_gray_network(tmp_path: Path) -> None:
-    """One channel where all are gray, also those saved as RGB; three if told, or if one is not."""
+    """The input has one channel if all images are gray, also as RGB; three on request."""
     draw(tmp_path / "a", 40, mode="L")
     draw(tmp_path / "b", 40, mode="L", seed=1)
     image = Image.open(tmp_path / "b/3.png").convert("RGB")
@@ -166,7 +165,7 @@ def test_unreadable_files_are_listed(folder: Path) -> None:
 
 
 def test_unbalanced_classes_are_reported_and_weighted(folder: Path) -> None:
-    """The rarer class counts more, by the square root; the mean weight is 1."""
+    """The weight grows with the square root of the rarity; the mean weight is 1."""
     draw(folder / "train/rare", 12, seed=11)
     told: list[str] = []
     splits, _ = load(folder, told)
@@ -189,8 +188,8 @@ def test_unbalanced_classes_are_reported_and_weighted(folder: Path) -> None:
         ({"a": 1, "b": 1, "c": 1, "d": 1}, r"class 'a' has 1 usable images; at least 3"),
     ],
 )
-def test_too_little_to_learn_from(classes: dict[str, int], message: str, tmp_path: Path) -> None:
-    """One class, empty classes, and fewer images than can be split: a line that says so."""
+def test_too_few_images(classes: dict[str, int], message: str, tmp_path: Path) -> None:
+    """One class, an empty class and a class with few images are errors of one line."""
     (tmp_path / "train").mkdir()
     for number, (name, count) in enumerate(classes.items()):
         draw(tmp_path / "train" / name, count, seed=number)
@@ -267,29 +266,14 @@ def test_a_split_without_images_is_refused(tmp_path: Path) -> None:
     assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [6, 2, 2]
 
 
-def test_an_unknown_class_among_the_others(folder: Path) -> None:
-    """A class to be tested that is not learnt is said, not numbered wrongly."""
+def test_an_unknown_class_in_the_test_split(folder: Path) -> None:
+    """A class without training images is an error, not numbered wrongly."""
     draw(folder / "test/bird", 3)
     with pytest.raises(DataError, match=r"the training images have no class 'bird'"):
         load(folder)
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
-    """A path that leads nowhere is said."""
+    """A missing folder is an error with a remedy."""
     with pytest.raises(DataError, match=r"does not exist; give a folder or an"):
         load(tmp_path / "gone")
-
-
-def test_a_run_keeps_them(folder: Path, tmp_path: Path) -> None:
-    """What is kept in a run's folder is what was read; what is damaged is said."""
-    splits, _ = load(folder)
-    assert saved_images.read_splits(tmp_path) is None
-    saved_images.save_splits(tmp_path, splits)
-    again = saved_images.read_splits(tmp_path)
-    assert again is not None
-    for part in ("train", "validation", "test"):
-        assert getattr(again, part).digest() == getattr(splits, part).digest()
-        assert getattr(again, part).class_names == ("cat", "dog")
-    (tmp_path / "data/test.npz").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(DataError, match=r"test\.npz"):
-        saved_images.read_splits(tmp_path)

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def closed_site() -> str:
-    """An address on this machine where nobody listens."""
+    """An address on this machine without a server."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{taken.getsockname()[1]}/"
 
 
 @pytest.fixture
-def lonely(tmp_path: Path, closed_site: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without the data, a network or apt-get; its user's cache folder of fmx."""
+def offline(tmp_path: Path, closed_site: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without the data, network and apt-get. Returns the user's cache of fmx."""
     monkeypatch.delenv("FMX_DATA_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
@@ -37,5 +37,5 @@ def lonely(tmp_path: Path, closed_site: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def copied(found: fashion_mnist.Found, tmp_path: Path) -> Path:
-    """A folder of one's own with the four real files."""
+    """A copy of the folder with the four real files."""
     return Path(shutil.copytree(found.folder, tmp_path / "copied"))

@@ -72,7 +72,7 @@ def serving(folder: Path, handler: type[Quiet] = Quiet) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def published(found: fashion_mnist.Found, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the four .gz files exactly as they are published, whoever repacked ours."""
+    """A folder with the four .gz files as published, even if ours were compressed again."""
     folder = tmp_path_factory.mktemp("published")
     for file, packed_at in zip(FILES, PACKED_AT, strict=True):
         path = file.in_folder(found.folder)
@@ -85,38 +85,38 @@ def published(found: fashion_mnist.Found, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_downloaded_from_the_second_site(
-    lonely: Path,
+    offline: Path,
     closed_site: str,
     published: Path,
     splits: Splits,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where one site does not answer the next one serves; what comes has the published MD5s."""
+    """If a site does not answer, the next one is tried; files have the published MD5s."""
     for site in serving(published):
         monkeypatch.setattr(locate, "SITES", (closed_site, site))
         found = fashion_mnist.find()
-        assert found == fashion_mnist.Found(lonely / "fashion-mnist", f"downloaded from {site}")
+        assert found == fashion_mnist.Found(offline / "fashion-mnist", f"downloaded from {site}")
     assert sorted(path.name for path in found.folder.iterdir()) == sorted(
         f"{name}.gz" for name in NAMES
     )
-    assert [path.name for path in lonely.iterdir()] == ["fashion-mnist"]
+    assert [path.name for path in offline.iterdir()] == ["fashion-mnist"]
     assert fashion_mnist.load().validation.digest() == splits.validation.digest()
     assert fashion_mnist.find().how == "the user's cache"
 
 
 def test_a_connection_that_breaks(
-    lonely: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of a file that breaks off stays in the cache, and the reason is told."""
+    """Nothing of a file that breaks off stays in the cache, and the reason is reported."""
     for site in serving(published, Truncating):
         monkeypatch.setattr(locate, "SITES", (site,))
         with pytest.raises(DataError, match=rf"{site}: {NAMES[0]}\.gz.*(broken|truncated)"):
             fashion_mnist.find()
-    assert not list(lonely.iterdir())
+    assert not list(offline.iterdir())
 
 
 def test_a_site_with_an_altered_file(
-    lonely: Path, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One altered file of four keeps all four out of the cache."""
     site_folder = shutil.copytree(published, tmp_path / "site")
@@ -125,24 +125,24 @@ def test_a_site_with_an_altered_file(
         monkeypatch.setattr(locate, "SITES", (site,))
         with pytest.raises(DataError, match=f"{NAMES[3]}.gz arrived truncated or altered"):
             fashion_mnist.find()
-    assert not list(lonely.iterdir())
+    assert not list(offline.iterdir())
 
 
 def test_a_site_that_lost_a_file(
-    lonely: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A site's 404 is told as such."""
+    """A 404 of a site is reported."""
     (tmp_path / "site").mkdir()
     for site in serving(tmp_path / "site"):
         monkeypatch.setattr(locate, "SITES", (site,))
         with pytest.raises(DataError, match=rf"{NAMES[0]}\.gz: 404 "):
             fashion_mnist.find()
-    assert not list(lonely.iterdir())
+    assert not list(offline.iterdir())
 
 
-@pytest.mark.usefixtures("lonely")
+@pytest.mark.usefixtures("offline")
 def test_a_site_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A site that takes the connection and then is silent is given up soon."""
+    """A site that accepts the connection and sends nothing is given up soon."""
     monkeypatch.setattr(download, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         site = f"http://127.0.0.1:{silent.getsockname()[1]}/"
@@ -152,11 +152,11 @@ def test_a_site_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_cache_with_a_gap_is_filled(
-    lonely: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cache that lacks one file is downloaded again, as a whole."""
-    shutil.copytree(published, lonely / "fashion-mnist")
-    (lonely / "fashion-mnist" / f"{NAMES[2]}.gz").unlink()
+    shutil.copytree(published, offline / "fashion-mnist")
+    (offline / "fashion-mnist" / f"{NAMES[2]}.gz").unlink()
     for site in serving(published):
         monkeypatch.setattr(locate, "SITES", (site,))
         assert fashion_mnist.find().how == f"downloaded from {site}"
@@ -164,8 +164,8 @@ def test_a_cache_with_a_gap_is_filled(
 
 
 @pytest.fixture
-def apt_machine(lonely: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The lonely machine with apt-get and its archive; skips where that is out of reach."""
+def apt_machine(offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The offline machine with apt-get and its archive; skipped if that cannot be reached."""
     monkeypatch.setenv("PATH", PATH)
     monkeypatch.setattr(locate, "DEBIAN_FOLDER", DEBIAN_FOLDER)
     monkeypatch.setattr(locate, "_places", list)  # the package may be installed here
@@ -177,12 +177,12 @@ def apt_machine(lonely: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     fetched = [APT_HELPER, "-o", "Acquire::Retries=0", "download-file", release]
     if subprocess.run([*fetched, tmp_path / "release"], check=False).returncode:
         pytest.skip(f"the package archive is out of reach: {release}")
-    return lonely
+    return offline
 
 
 @contextlib.contextmanager
 def no_root() -> Iterator[Path]:
-    """An empty folder of one's own, while this process and all it starts are no root."""
+    """Run as another user than root, with an empty folder that this user owns."""
     me, group, groups = os.getuid(), os.getgid(), os.getgroups()
     with tempfile.TemporaryDirectory() as folder:
         if me != 0:
@@ -203,13 +203,13 @@ def no_root() -> Iterator[Path]:
 @needs_apt
 @pytest.mark.usefixtures("apt_machine")
 @pytest.mark.parametrize("index", ["the machine's", "empty"])
-def test_out_of_the_debian_package(
+def test_downloaded_from_the_debian_package(
     index: str,
     splits: Splits,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Without root, and with an empty package index too, the package's files enter the cache."""
+    """The package is downloaded without root, even if the package index is empty."""
     caplog.set_level(logging.INFO)
     with no_root() as folder:
         if index == "empty":

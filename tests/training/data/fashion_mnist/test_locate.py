@@ -17,29 +17,29 @@ NAMES = [file.name for file in FILES]
 
 
 def test_the_argument_comes_first(
-    lonely: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A folder given wins over the environment variable and the cache."""
-    shutil.copytree(copied, lonely / "fashion-mnist")
+    shutil.copytree(copied, offline / "fashion-mnist")
     monkeypatch.setenv("FMX_DATA_DIR", "/nowhere")
     assert fashion_mnist.find(copied) == fashion_mnist.Found(copied, "--data-dir")
 
 
 def test_then_the_environment_variable(
-    lonely: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """FMX_DATA_DIR wins over the cache; empty, it counts as not set."""
-    cache = shutil.copytree(copied, lonely / "fashion-mnist")
+    cache = shutil.copytree(copied, offline / "fashion-mnist")
     monkeypatch.setenv("FMX_DATA_DIR", str(copied))
     assert fashion_mnist.find() == fashion_mnist.Found(copied, "FMX_DATA_DIR")
     monkeypatch.setenv("FMX_DATA_DIR", "")
     assert fashion_mnist.find().folder == cache
 
 
-def test_then_cache_package_and_keras(lonely: Path, copied: Path, tmp_path: Path) -> None:
+def test_then_cache_package_and_keras(offline: Path, copied: Path, tmp_path: Path) -> None:
     """The user's cache is searched first, then the Debian package's folder, then Keras' cache."""
     places = {
-        "the user's cache": lonely / "fashion-mnist",
+        "the user's cache": offline / "fashion-mnist",
         "the Debian package dataset-fashion-mnist": tmp_path / "debian",
         "Keras' cache": tmp_path / "keras" / "datasets" / "fashion-mnist",
     }
@@ -50,7 +50,7 @@ def test_then_cache_package_and_keras(lonely: Path, copied: Path, tmp_path: Path
         shutil.rmtree(place)
 
 
-@pytest.mark.usefixtures("lonely")
+@pytest.mark.usefixtures("offline")
 def test_keras_home_is_in_the_home_folder(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,10 +63,10 @@ def test_keras_home_is_in_the_home_folder(
 
 @pytest.mark.parametrize("who", ["--data-dir", "FMX_DATA_DIR"])
 def test_a_named_folder_is_the_only_one(
-    lonely: Path, copied: Path, tmp_path: Path, who: str, monkeypatch: pytest.MonkeyPatch
+    offline: Path, copied: Path, tmp_path: Path, who: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A named folder without the files is an error, although the cache has them."""
-    shutil.copytree(copied, lonely / "fashion-mnist")
+    shutil.copytree(copied, offline / "fashion-mnist")
     named = tmp_path / "named"
     monkeypatch.setenv("FMX_DATA_DIR", str(named))
     argument = named if who == "--data-dir" else None
@@ -85,7 +85,7 @@ def test_one_of_four_is_missing(copied: Path) -> None:
 
 
 def test_a_cache_that_cannot_be_made(
-    lonely: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file where the cache's folder must be is an OutputError that names the cache."""
     in_the_way = tmp_path / "file"
@@ -93,11 +93,11 @@ def test_a_cache_that_cannot_be_made(
     monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
     with pytest.raises(OutputError, match=f"'{in_the_way}/fmx/fashion-mnist'.*XDG_CACHE_HOME"):
         fashion_mnist.find()
-    assert not lonely.exists()
+    assert not offline.exists()
 
 
 def test_nothing_found(
-    lonely: Path, closed_site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    offline: Path, closed_site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error lists every place and every source in order, each with its reason, in one line."""
     (tmp_path / "debian").mkdir()
@@ -106,7 +106,7 @@ def test_nothing_found(
         fashion_mnist.load()
     message = str(caught.value)
     reasons = [
-        f"(1) '{lonely}/fashion-mnist' (the user's cache) does not exist",
+        f"(1) '{offline}/fashion-mnist' (the user's cache) does not exist",
         f"(2) '{tmp_path}/debian' (the Debian package dataset-fashion-mnist) has no {NAMES[0]}, ",
         f"(3) '{tmp_path}/keras/datasets/fashion-mnist' (Keras' cache) does not exist",
         f"(4) {closed_site}: Connection refused",
@@ -118,4 +118,4 @@ def test_nothing_found(
     assert -1 not in positions
     assert positions == sorted(positions)
     assert "\n" not in message
-    assert not list(lonely.iterdir())
+    assert not list(offline.iterdir())
