@@ -40,7 +40,7 @@ def test_from_a_folder_to_a_prediction(fmx: Callable[..., Completed], tmp_path: 
     trained = fmx("train", "--data", "fruit", "--image-size", 16, "--epochs", 25, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "broken.jpg' is damaged" in trained.stderr
-    assert "classes are unequal: 'lime' has" in trained.stderr
+    assert "classes are unbalanced: 'lime' has" in trained.stderr
     assert "images of fruit train; run folder runs/photo-20" in trained.stderr
     run = runs.newest_run(tmp_path / "runs", finished=True)
     assert run.info.labels == tuple(COLORS)

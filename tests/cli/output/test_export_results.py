@@ -20,12 +20,13 @@ def test_written_files(exported: Path, capsys: pytest.CaptureFixture[str]) -> No
     manifest = Manifest.read(exported)
     print_results(manifest, exported, {"baseline.int8.tflite": 2.34})
     captured = capsys.readouterr()
-    rows = {line.split()[0]: line.split()[1:] for line in captured.out.splitlines()[2:-1]}
+    lines = [line.split() for line in captured.out.splitlines()]
     for file in manifest.files:
+        row = next(line for line in lines if line[:1] == [file.file])
         size = f"{file.size_bytes / 1000:,.0f}"
         figures = [size, f"{file.accuracy.file:.2%}", f"{file.accuracy.agreement:.2%}"]
         speed = ["2.3x"] if file.file == "baseline.int8.tflite" else []
-        assert rows[file.file] == [*figures, *speed]
+        assert row[1:] == [*figures, *speed]
     assert not captured.err
 
 
@@ -36,8 +37,10 @@ def test_rejected_files(exported: Path, capsys: pytest.CaptureFixture[str]) -> N
     accuracy = dataclasses.replace(rejected.accuracy, file=0.5)
     unlabeled = dataclasses.replace(accuracy, file=None, agreement=0.25)
     attempts = (
-        Attempt("min-max", (), accuracy, passed=False),
-        Attempt("percentile", ("dense",), unlabeled, passed=False),
+        Attempt(calibration="min-max", excluded_layers=(), accuracy=accuracy, passed=False),
+        Attempt(
+            calibration="percentile", excluded_layers=("dense",), accuracy=unlabeled, passed=False
+        ),
     )
     partial = dataclasses.replace(
         manifest,
