@@ -174,7 +174,8 @@ def test_unfinished_run(
     create_run(tmp_path / "runs/mine")
     assert_error(
         fmx_in_process("export", "runs/mine"),
-        "'runs/mine' is not trained to the end: 'fmx train --resume -o runs/mine'",
+        "the training run 'runs/mine' is not finished; resume it with "
+        "'fmx train --resume -o runs/mine'",
     )
     assert_error(fmx_in_process("export"), "no finished training run in 'runs'")
 
@@ -267,5 +268,5 @@ def test_too_many_calibration_images(fmx_in_process: Callable[..., Completed]) -
     """There cannot be more calibration images than training images."""
     assert_error(
         fmx_in_process("export", "--int8", "--calibration-size", 55001),
-        "fashion-mnist train: a sample takes 1 to 55000 images; received 55001",
+        "fashion-mnist train: a sample must have 1 to 55000 images. Received: 55001",
     )

@@ -271,9 +271,15 @@ LABELED = ("--calibration", "labeled.npz")
             ("net.keras", "--calibration", "unlabeled.npz"),
             "'net.keras' does not state its input range; add --input-range",
         ),
-        (("net.keras", "--calibration", "gone"), "'gone' does not exist; give a folder or an .npz file"),
+        (
+            ("net.keras", "--calibration", "gone"),
+            "'gone' does not exist; give a folder or an .npz file",
+        ),
         (("net.keras", "--calibration", "labels.txt"), "'labels.txt' cannot be read ("),
-        (("net.keras", "--calibration", "."), "'.' has no images; give a folder of images, or one folder"),
+        (
+            ("net.keras", "--calibration", "."),
+            "'.' has no images; give a folder of images, or one folder",
+        ),
         (("net.keras", *LABELED, "--labels", "gone"), "'gone' (labels) does not exist"),
         (
             ("net.keras", *LABELED, "--labels", "two.txt"),
