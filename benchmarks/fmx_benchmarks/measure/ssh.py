@@ -163,7 +163,7 @@ def _connect(device: Device) -> Iterator[Connection]:
                     raise DeviceError(
                         f"{device}: {_explain(folder or _last_line(owner.stderr.read()))}"
                     )
-                yield Connection(device, ssh, folder)
+                yield Connection(device, ssh, folder, owner)
             finally:
                 if owner.stdin is not None:
                     with contextlib.suppress(BrokenPipeError):
@@ -181,11 +181,13 @@ class Connection:
         device: where.
         ssh: the ssh command and its options.
         folder: the folder on the device.
+        owner: the ssh process of the shell that owns the folder.
     """
 
     device: Device
     ssh: tuple[str, ...]
     folder: str
+    owner: subprocess.Popen[str]
 
     def run(self, script: str, problem: str, stdin: bytes = b"") -> str:
         """Run a shell script in the folder.
@@ -205,12 +207,13 @@ class Connection:
         done = subprocess.run(
             [*self.ssh, self._in_folder(script)], input=stdin, capture_output=True, check=False
         )
+        message = done.stderr.decode("utf-8", "replace")
+        if done.returncode == _CONNECTION_FAILED:
+            self._lost(f"the connection was lost: {_last_line(message)}")
+        self._check_owner()
         if done.returncode:
-            message = done.stderr.decode("utf-8", "replace")
             if "No space left on device" in message or "Disk quota exceeded" in message:
                 self.fail("its disk is full; make room there, or set TMPDIR to where there is some")
-            if done.returncode == _CONNECTION_FAILED:
-                self._lost(f"the connection was lost: {_last_line(message)}")
             self.fail(f"{problem}: {_last_line(message)}")
         return done.stdout.decode("utf-8", "replace")
 
@@ -240,11 +243,24 @@ class Connection:
                 on_line(line.strip())
         if process.returncode == _CONNECTION_FAILED:
             self._lost("the connection was lost while it measured; its folder is removed there")
+        self._check_owner()
         return process.returncode
 
     def fail(self, reason: str) -> NoReturn:
         """Raise a `DeviceError` that names the device."""
         raise DeviceError(f"{self.device}: {reason}")
+
+    def _check_owner(self) -> None:
+        """Check that the folder's owner still runs.
+
+        If its connection ends between two scripts, ssh opens another one for the next script, which
+        then misses the folder.
+
+        Raises:
+            ConnectionLostError: The owner has ended.
+        """
+        if self.owner.poll() is not None:
+            self._lost("the connection was lost; its folder is removed there")
 
     def _lost(self, reason: str) -> NoReturn:
         raise ConnectionLostError(f"{self.device}: {reason}")
