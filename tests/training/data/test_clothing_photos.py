@@ -34,9 +34,9 @@ def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     return items
 
 
-def load(folder: Path, told: list[str] | None = None) -> Examples:
-    """Return the photos; reported lines are appended to ``told``."""
-    lines = [] if told is None else told
+def load(folder: Path, reported: list[str] | None = None) -> Examples:
+    """Return the photos; reported lines are appended to ``reported``."""
+    lines = [] if reported is None else reported
     return clothing_photos.read(folder, SPEC, LABELS, watch=no_progress, report=lines.append)
 
 
@@ -98,14 +98,14 @@ def test_unreadable_photos_are_skipped(folder: Path) -> None:
     """Each unreadable photo is reported in one line."""
     broken = folder / "pants/broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff no image")
-    told: list[str] = []
+    reported: list[str] = []
     try:
-        assert len(load(folder, told)) == 20
+        assert len(load(folder, reported)) == 20
     finally:
         broken.unlink()
-    assert len(told) == 1
-    assert "broken.jpg" in told[0]
-    assert told[0].endswith("; skipped")
+    assert len(reported) == 1
+    assert "broken.jpg" in reported[0]
+    assert reported[0].endswith("; skipped")
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:

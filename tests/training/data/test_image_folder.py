@@ -40,9 +40,11 @@ def no_progress(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
     return items
 
 
-def load(folder: Path, told: list[str] | None = None, **options: Any) -> tuple[Splits, InputSpec]:
-    """Read the images with seed 0; reported lines are appended to ``told``."""
-    lines = [] if told is None else told
+def load(
+    folder: Path, reported: list[str] | None = None, **options: Any
+) -> tuple[Splits, InputSpec]:
+    """Read the images with seed 0; reported lines are appended to ``reported``."""
+    lines = [] if reported is None else reported
     return read(
         folder, SPEC, options.pop("seed", 0), watch=no_progress, report=lines.append, **options
     )
@@ -114,9 +116,9 @@ def test_duplicates_are_left_out(folder: Path) -> None:
     for name in ("dog", "cat"):
         draw(folder / "test" / name, 4, seed=9 + len(name) * (name == "cat"))
     shutil.copy(folder / "train/cat/5.png", folder / "test/cat/known.png")
-    told: list[str] = []
-    splits, _ = load(folder, told)
-    same = [line for line in told if "is the same image as" in line]
+    reported: list[str] = []
+    splits, _ = load(folder, reported)
+    same = [line for line in reported if "is the same image as" in line]
     assert len(same) == 2
     assert "copy.png" in same[0]
     assert "train/cat/5.png" in same[1]
@@ -149,10 +151,10 @@ def test_unreadable_files_are_listed(folder: Path) -> None:
     (folder / "train/cat/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
     Image.new("RGB", (1, 1)).save(folder / "train/cat/dot.png")
     (folder / "train/cat/notes.txt").write_text("no image at all", "utf-8")
-    told: list[str] = []
-    splits, _ = load(folder, told)
+    reported: list[str] = []
+    splits, _ = load(folder, reported)
     assert sum(map(len, rows(splits))) == 200
-    left_out = [line for line in told if line.endswith("skipped")]
+    left_out = [line for line in reported if line.endswith("skipped")]
     assert len(left_out) == 2
     assert "broken.jpg" in left_out[0]
     assert "dot.png' has 1x1 pixels, fewer than 8 in width or height" in left_out[1]
@@ -167,9 +169,11 @@ def test_unreadable_files_are_listed(folder: Path) -> None:
 def test_unbalanced_classes_are_reported_and_weighted(folder: Path) -> None:
     """The weight grows with the square root of the rarity; the mean weight is 1."""
     draw(folder / "train/rare", 12, seed=11)
-    told: list[str] = []
-    splits, _ = load(folder, told)
-    assert any(line.startswith("classes are unbalanced: ") and "'rare'" in line for line in told)
+    reported: list[str] = []
+    splits, _ = load(folder, reported)
+    assert any(
+        line.startswith("classes are unbalanced: ") and "'rare'" in line for line in reported
+    )
     examples = from_unbalanced_dataset(splits.train)
     assert examples.weights is not None
     assert np.isclose(examples.weights.mean(), 1, atol=1e-5)

@@ -60,18 +60,18 @@ def split_by_content(
     """
     salt = seed.to_bytes(8, "big")
     hashes = {split: images.content_hashes(salt) for split, images in given.items()}
-    kept = {
+    used = {
         split: _without_duplicates(images, hashes[split], report) for split, images in given.items()
     }
-    _drop_set_apart(given, hashes, kept, report)
+    _drop_set_apart(given, hashes, used, report)
     missing = set(SPLITS) - set(given)
-    chosen: dict[Split, list[int]] = {split: list(kept.get(split, ())) for split in SPLITS}
+    chosen: dict[Split, list[int]] = {split: list(used.get(split, ())) for split in SPLITS}
     for split in missing:
         chosen[split] = [
-            index for index in kept["train"] if split_of(hashes["train"][index]) == split
+            index for index in used["train"] if split_of(hashes["train"][index]) == split
         ]
     moved = {index for split in missing for index in chosen[split]}
-    chosen["train"] = [index for index in kept["train"] if index not in moved]
+    chosen["train"] = [index for index in used["train"] if index not in moved]
     return {
         split: given.get(split, given["train"]).take(np.array(indices, np.int64))
         for split, indices in chosen.items()
@@ -98,7 +98,7 @@ def _without_duplicates(
 def _drop_set_apart(
     given: Mapping[Split, LabeledImages],
     hashes: Mapping[Split, Sequence[bytes]],
-    kept: Mapping[Split, list[int]],
+    used: Mapping[Split, list[int]],
     report: Callable[[str], None],
 ) -> None:
     """Drop training images that are also in another split, and validation images in the test split.
@@ -106,7 +106,7 @@ def _drop_set_apart(
     Args:
         given: the images.
         hashes: those of their contents.
-        kept: indices of the images that are used; changed in place.
+        used: indices of the images that are used; changed in place.
         report: called with one line about each image that is dropped.
     """
     others: dict[Split, tuple[Split, ...]] = {
@@ -117,12 +117,12 @@ def _drop_set_apart(
         set_apart = {
             hashes[other][index]: _name(given[other], index)
             for other in others[split]
-            for index in kept.get(other, ())
+            for index in used.get(other, ())
         }
-        for index in list(kept[split]):
+        for index in list(used[split]):
             if name := set_apart.get(hashes[split][index]):
                 report(f"{_name(given[split], index)} is the same image as {name}; skipped")
-                kept[split].remove(index)
+                used[split].remove(index)
 
 
 def _name(images: LabeledImages, index: int) -> str:
