@@ -1,4 +1,4 @@
-"""Real images as files, the command as a process, and machines that lack an interpreter."""
+"""Real images as files, the command as a process, and machines without an interpreter."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def images(splits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fmx_run(tmp_path: Path, exported: Path) -> FmxRun:
-    """Run ``fmx-run`` as a process, with the int8 TFLite model unless another one is named.
+    """Run ``fmx-run`` as a process, with the int8 TFLite model unless another one is given.
 
-    Whatever it is asked, it must not answer with a traceback or a warning.
+    It must never print a traceback or a warning.
     """
 
     def run(
@@ -78,7 +78,7 @@ def fmx_run(tmp_path: Path, exported: Path) -> FmxRun:
 
 
 @contextlib.contextmanager
-def _nobody() -> Iterator[None]:
+def _unprivileged_user() -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
@@ -90,14 +90,14 @@ def _nobody() -> Iterator[None]:
 
 
 @pytest.fixture
-def nobody() -> contextlib.AbstractContextManager[None]:
-    """Root may read and write everything: inside this context, somebody who may not."""
-    return _nobody()
+def unprivileged_user() -> contextlib.AbstractContextManager[None]:
+    """Return a context in which root has no special permissions."""
+    return _unprivileged_user()
 
 
 @pytest.fixture
 def bare_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run Python where fmx_runtime, NumPy and Pillow are installed, and only what is named else."""
+    """Run Python with fmx_runtime, NumPy and Pillow, and no other packages."""
     site = tmp_path / "site"
     site.mkdir()
     for module in (np, PIL, fmx_runtime):

@@ -41,8 +41,7 @@ from fmx_runtime.images.segmentation.color_model import (
 )
 from fmx_runtime.images.segmentation.mask_cleanup import clean_mask
 from fmx_runtime.images.segmentation.pixel_grid import HALF_WAY, border_mask, distance_from_center
-from fmx_runtime.images.segmentation.scales import MAX_BELIEF
-from fmx_runtime.images.segmentation.smoothing import neighbor_similarity, smooth
+from fmx_runtime.images.segmentation.smoothing import MAX_BELIEF, neighbor_similarity, smooth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

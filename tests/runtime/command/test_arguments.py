@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fmx_runtime.command.arguments import parse_arguments
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -79,3 +81,47 @@ def test_help_imports_little() -> None:
     assert top == {"fmx_runtime"}
     heavy = {"PIL", "tensorflow", "keras", "onnx", "onnxruntime", "ai_edge_litert", "typer", "rich"}
     assert not heavy & imported
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "the following arguments are required: IMAGE"),
+        (
+            "--top-k none a.png",
+            "argument --top-k: must be a whole number of at least 1, not 'none'",
+        ),
+        (
+            "--input-range=-1..1 a.png",
+            "--input-range needs --labels; neither applies to --self-test",
+        ),
+        (
+            "--labels l.txt --info",
+            "--input-range needs --labels; neither applies to --self-test or",
+        ),
+        ("--watch in a.png", "--watch and --camera take no IMAGE"),
+        ("- -", "- can be given only once: there is one standard input"),
+        ("--info --csv", "--info has no CSV output: use --json or --jsonl"),
+        ("--save-preprocessed out.png a.png b.png", "--save-preprocessed needs exactly one IMAGE"),
+        ("--save-preprocessed out.jpg a.png", "--save-preprocessed writes a PNG file: give a name"),
+    ],
+)
+def test_conflicting_options(
+    arguments: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options that cannot be combined are named in the message."""
+    with pytest.raises(SystemExit, match="2"):
+        parse_arguments(arguments.split())
+    assert f"fmx-run: error: {message}" in capsys.readouterr().err
+
+
+def test_options() -> None:
+    """Options are parsed, and the others have their defaults."""
+    options = parse_arguments(
+        ["--top-k", "3", "a.png", "--csv", "b.png", "--input-range=-1..1", "--labels", "l"]
+    )
+    assert (options.files, options.top_k, options.format) == (["a.png", "b.png"], 3, "csv")
+    assert (options.input_range, options.labels, options.threads) == ("-1..1", "l", 1)
+    assert options.segment_garment == "auto"
+    bench = parse_arguments(["bench", "--images", "i.npz", "a.tflite"])
+    assert (bench.bench, bench.models, bench.watch) == (True, ["a.tflite"], None)

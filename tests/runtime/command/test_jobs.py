@@ -34,8 +34,8 @@ NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 
 def record(path: Path, top_k: int, model: Path) -> dict[str, Any]:
     """Return the documented JSON object for an image, made with the library."""
-    answer = Classifier(model).classify(path, top_k)
-    top = [{"label": item.label, "score": round(item.score, 6)} for item in answer]
+    predictions = Classifier(model).classify(path, top_k)
+    top = [{"label": item.label, "score": round(item.score, 6)} for item in predictions]
     return {"path": str(path), "label": top[0]["label"], "score": top[0]["score"], "top": top}
 
 
@@ -55,8 +55,8 @@ def test_top_k(fmx_run: FmxRun, exported: Path, images: Path) -> None:
     classifier = Classifier(exported / "baseline.int8.tflite")
     for top_k in (3, 99):
         done = fmx_run("--top-k", str(top_k), path)
-        answer = classifier.classify(path, top_k)
-        line = "  ".join(f"{item.label} {item.score:.1%}" for item in answer)
+        predictions = classifier.classify(path, top_k)
+        line = "  ".join(f"{item.label} {item.score:.1%}" for item in predictions)
         assert done.stdout == f"{path}: {line}\n"
 
 
@@ -93,8 +93,8 @@ def test_csv(top_k: int, fmx_run: FmxRun, exported: Path, images: Path, tmp_path
     first = record(images / "00.png", top_k, exported / "baseline.int8.tflite")
     more = [str(item[key]) for item in first["top"][1:] for key in ("label", "score")]
     assert rows[1] == [first["path"], first["label"], str(first["score"]), "", *more]
-    complaint = done.stderr.removeprefix("fmx-run: ").removesuffix("\n")
-    assert rows[2] == ["gone.png", "", "", complaint, *[""] * len(more)]
+    message = done.stderr.removeprefix("fmx-run: ").removesuffix("\n")
+    assert rows[2] == ["gone.png", "", "", message, *[""] * len(more)]
     assert rows[3][0] == odd.name
     assert done.stdout.startswith(f"{','.join(head)}\n{images}")
     assert done.returncode == 1
@@ -192,8 +192,8 @@ def test_results_come_at_once(
         process.stdin.flush()
         assert process.stdout.readline().startswith(f"{images / name}: ")
     assert process.poll() is None
-    _, complaints = process.communicate(f"gone.png{separator}")
-    assert (process.returncode, len(complaints.splitlines())) == (1, 1)
+    _, messages = process.communicate(f"gone.png{separator}")
+    assert (process.returncode, len(messages.splitlines())) == (1, 1)
 
 
 def test_image_on_stdin(
@@ -278,17 +278,17 @@ def test_watch(
     process = start("--jsonl", "--watch", "camera")
     assert process.stdout
     assert process.stderr
-    answers = _Lines(process.stdout)
-    path = _until_watched(folder, images / "00.png", answers)
+    lines = _Lines(process.stdout)
+    path = _until_watched(folder, images / "00.png", lines)
     (folder / "bad.png").write_bytes(b"no image")
     (folder / "good.png").write_bytes((images / "01.png").read_bytes())
-    told = [json.loads(line) for line in (answers.next_but(path), answers.next_but(path))]
-    assert [item["path"] for item in told] == ["camera/bad.png", "camera/good.png"]
-    assert set(told[0]) == {"path", "error"}
+    records = [json.loads(line) for line in (lines.next_but(path), lines.next_but(path))]
+    assert [item["path"] for item in records] == ["camera/bad.png", "camera/good.png"]
+    assert set(records[0]) == {"path", "error"}
     process.send_signal(number)
     assert process.wait(10) == 0
-    (complaint,) = process.stderr.read().splitlines()
-    assert complaint == f"fmx-run: {told[0]['error']}"
+    (message,) = process.stderr.read().splitlines()
+    assert message == f"fmx-run: {records[0]['error']}"
 
 
 class _Lines:
@@ -304,21 +304,21 @@ class _Lines:
         return self._lines.get(timeout=seconds)
 
     def next_but(self, path: str) -> str:
-        """The next one that does not answer ``path``."""
+        """Return the next line that is not about ``path``."""
         while json.loads(line := self.next())["path"] == path:
             pass
         return line
 
 
-def _until_watched(folder: Path, image: Path, answers: _Lines) -> str:
-    """Write an image until it is answered, since nobody tells when watching begins."""
+def _until_watched(folder: Path, image: Path, lines: _Lines) -> str:
+    """Write an image until it is classified: it is not known when watching begins."""
     for _ in range(100):
         # whole at once, as the one before it may just be read
         (folder / ".first.png").write_bytes(image.read_bytes())
         (folder / ".first.png").rename(folder / "first.png")
         with contextlib.suppress(queue.Empty):
-            return str(json.loads(answers.next(0.2))["path"])
-    pytest.fail("nothing was answered")
+            return str(json.loads(lines.next(0.2))["path"])
+    pytest.fail("no image was classified")
 
 
 @pytest.fixture

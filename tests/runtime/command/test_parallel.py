@@ -68,9 +68,9 @@ def test_endless_images(workers: int, exported: Path, images: Path) -> None:
 
     before = children()
     stream = classify_stream(classifier, endless(), workers=workers)
-    for answered in range(1, 2001):
+    for number in range(1, 2001):
         next(stream)
-        assert taken <= answered + 64 * 3 * workers
+        assert taken <= number + 64 * 3 * workers
     stream.close()
     assert children() == before
 
@@ -206,8 +206,8 @@ def test_ctrl_c(exported: Path, images: Path) -> None:
     assert process.stdout
     assert process.stdout.readline() == "started\n"
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    assert said.count("Traceback") == said.count("KeyboardInterrupt") == 1
+    _, stderr = process.communicate(timeout=20)
+    assert stderr.count("Traceback") == stderr.count("KeyboardInterrupt") == 1
 
 
 NO_MORE_PROCESSES = """

@@ -45,12 +45,12 @@ def test_states() -> None:
 def test_unknown_total() -> None:
     """An unknown total is left out; images are counted once."""
     terminal = Terminal()
-    asked = []
-    work = Progress(terminal, lambda: asked.append(1))
+    counted = []
+    work = Progress(terminal, lambda: counted.append(1))
     work.step()
     work.step()
     assert re.fullmatch(r"2 images, [\d,.]+/s", terminal.shown()[-1])
-    assert asked == [1]
+    assert counted == [1]
 
 
 @pytest.mark.usefixtures("_no_delay")

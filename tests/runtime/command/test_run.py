@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 def record(path: Path, top_k: int, model: Path) -> dict[str, Any]:
     """Return the documented JSON object for an image, made with the library."""
-    answer = Classifier(model).classify(path, top_k)
-    top = [{"label": item.label, "score": round(item.score, 6)} for item in answer]
+    predictions = Classifier(model).classify(path, top_k)
+    top = [{"label": item.label, "score": round(item.score, 6)} for item in predictions]
     return {"path": str(path), "label": top[0]["label"], "score": top[0]["score"], "top": top}
 
 
@@ -118,8 +118,8 @@ def test_paths_that_are_not_utf8(fmx_run: FmxRun, images: Path, tmp_path: Path) 
     assert fmx_run("odd").stdout.startswith("odd/caf\\udce9.png: ")
     for form in ("--json", "--jsonl"):
         done = fmx_run(form, "odd")
-        answer = json.loads(done.stdout)
-        assert (answer[0] if form == "--json" else answer)["path"] == f"odd/{name}"
+        decoded = json.loads(done.stdout)
+        assert (decoded[0] if form == "--json" else decoded)["path"] == f"odd/{name}"
         assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -10,12 +10,12 @@ from fmx_runtime.command.signals import signals_as_interrupts
 INTERRUPT_IN_A_CALLBACK = """
 import signal, time, weakref
 from fmx_runtime.command.signals import signals_as_interrupts
-class Thing: pass
-thing, received = Thing(), []
+class Target: pass
+target, received = Target(), []
 try:
     with signals_as_interrupts(received):
-        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
-        del thing
+        reference = weakref.ref(target, lambda _: signal.raise_signal(signal.SIGINT))
+        del target
         time.sleep(5)
 except KeyboardInterrupt:
     print("interrupted", received[0] == signal.SIGINT)

@@ -109,7 +109,7 @@ def test_pillow_messages_are_suppressed(caplog: pytest.LogCaptureFixture) -> Non
             with contextlib.suppress(ImageError):
                 open_image(file, "L")
 
-    def remarks(work: Callable[[], None]) -> tuple[int, int]:
+    def count_messages(work: Callable[[], None]) -> tuple[int, int]:
         caplog.clear()
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
@@ -122,11 +122,11 @@ def test_pillow_messages_are_suppressed(caplog: pytest.LogCaptureFixture) -> Non
             assert warnings.filters == filters
         return len(warned), sum(x.levelno >= logging.WARNING for x in caplog.records)
 
-    warned, logged = remarks(by_pillow)
+    warned, logged = count_messages(by_pillow)
     assert warned > 0
     assert logged > 0
-    assert remarks(by_us) == (0, 0)
-    assert remarks(by_pillow) == (warned, logged)
+    assert count_messages(by_us) == (0, 0)
+    assert count_messages(by_pillow) == (warned, logged)
 
 
 def test_pillow_settings_are_not_changed() -> None:

@@ -156,9 +156,9 @@ def test_dataset_images_as_jpeg_are_not_photos(splits: Splits) -> None:
 @with_photos
 def test_real_photos_are_photos() -> None:
     """At least 98 % of real photos are taken for photos."""
-    told = [is_photo(Image.open(path)) for path in sorted(PHOTOS.glob("validation/*/*.jpg"))]
-    assert len(told) > 300
-    assert np.mean(told) >= 0.98
+    are_photos = [is_photo(Image.open(path)) for path in sorted(PHOTOS.glob("validation/*/*.jpg"))]
+    assert len(are_photos) > 300
+    assert np.mean(are_photos) >= 0.98
 
 
 # drawn by eye: left, top, right and bottom of the garment

@@ -463,17 +463,17 @@ def test_command_on_hostile_files(seeds: dict[str, bytes], exported: Path, tmp_p
         f"{index:04}-good-{name}": content for index, (name, content) in enumerate(seeds.items())
     }
     paths = write(folder, files)
-    with (tmp_path / "answers").open("w+") as answers, (tmp_path / "errors").open("w+") as errors:
+    with (tmp_path / "results").open("w+") as results, (tmp_path / "errors").open("w+") as errors:
         process = subprocess.Popen(
-            [COMMAND, "--model", model, "--jsonl", folder], stdout=answers, stderr=errors
+            [COMMAND, "--model", model, "--jsonl", folder], stdout=results, stderr=errors
         )
         most = 0
         while process.poll() is None:
             most = max(most, memory(process.pid))
             time.sleep(0.02)
-        answers.seek(0)
+        results.seek(0)
         errors.seek(0)
-        records = {line["path"]: line for line in map(json.loads, answers)}
+        records = {line["path"]: line for line in map(json.loads, results)}
         complaints = errors.read().splitlines()
     assert set(records) == {str(path) for path in paths}
     refused = [record for record in records.values() if "error" in record]

@@ -223,12 +223,12 @@ def test_averaging_down_first_changes_little(form: str, spec: InputSpec) -> None
 
 
 @pytest.mark.parametrize("kind", ["array", "array with a channel", "image", "file", "path", "str"])
-@pytest.mark.parametrize("ground", ["dark", "light"])
+@pytest.mark.parametrize("background", ["dark", "light"])
 def test_images_of_the_input_size_are_not_changed(
-    kind: str, ground: str, boot: Image.Image, tmp_path: Path
+    kind: str, background: str, boot: Image.Image, tmp_path: Path
 ) -> None:
     """A 28x28 gray image keeps every pixel, in whatever form it is given."""
-    image = boot if ground == "dark" else ImageOps.invert(boot)
+    image = boot if background == "dark" else ImageOps.invert(boot)
     path = tmp_path / "image.png"
     image.save(path)
     given_as = {
@@ -483,14 +483,14 @@ def test_missing_files(tmp_path: Path) -> None:
 
 
 def test_unreadable_files(
-    boot: Image.Image, tmp_path: Path, nobody: AbstractContextManager[None]
+    boot: Image.Image, tmp_path: Path, unprivileged_user: AbstractContextManager[None]
 ) -> None:
     """A file without read permission is refused, and the message says so."""
     path = tmp_path / "secret.png"
     boot.save(path)
     path.chmod(0)
     with (
-        nobody,
+        unprivileged_user,
         pytest.raises(ImageError, match=r"secret\.png' cannot be read \(permission denied\)"),
     ):
         to_pixels(path, GRAY)

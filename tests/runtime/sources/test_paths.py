@@ -33,7 +33,7 @@ def paths(found: Iterable[FoundImage]) -> list[str]:
 
 
 def only_error(found: Iterable[FoundImage]) -> tuple[str, str]:
-    """Return path and error of the only thing that was found."""
+    """Return path and error of the only path that was found."""
     (one,) = found
     assert isinstance(one.error, ImageError)
     return one.path, str(one.error)
@@ -102,12 +102,14 @@ def test_pipes_and_devices_in_a_folder(here: Path) -> None:
     assert paths(expand_pattern("*.png")) == ["a.png"]
 
 
-def test_unreadable_folders(here: Path, nobody: contextlib.AbstractContextManager[None]) -> None:
+def test_unreadable_folders(
+    here: Path, unprivileged_user: contextlib.AbstractContextManager[None]
+) -> None:
     """An unreadable folder is an error in its place, and the search goes on."""
     make(here, "a.png", "b/c.png", "d.png")
     here.chmod(0o755)
     (here / "b").chmod(0)
-    with nobody:
+    with unprivileged_user:
         found = list(expand_path("."))
     (here / "b").chmod(0o755)
     assert [one.path for one in found] == ["a.png", "b", "d.png"]

@@ -274,7 +274,7 @@ def test_removed_folder(folder: Path, seen: Watch, again: bool) -> None:
 
 
 def test_folders_that_cannot_be_watched(
-    tmp_path: Path, nobody: contextlib.AbstractContextManager[None], folder: Path
+    tmp_path: Path, unprivileged_user: contextlib.AbstractContextManager[None], folder: Path
 ) -> None:
     """A missing folder, a file and an unreadable folder are errors in one line."""
     (tmp_path / "file").touch()
@@ -282,7 +282,10 @@ def test_folders_that_cannot_be_watched(
         with pytest.raises(ImageError, match=f"{name}' cannot be watched: {why}"):
             next(new_images(tmp_path / name))
     folder.chmod(0)
-    with nobody, pytest.raises(ImageError, match="in' cannot be watched: Permission denied"):
+    with (
+        unprivileged_user,
+        pytest.raises(ImageError, match="in' cannot be watched: Permission denied"),
+    ):
         next(new_images(folder))
 
 

@@ -169,9 +169,9 @@ def test_make_folder_at_a_file(tmp_path: Path) -> None:
 
 
 def test_make_folder_checks_permission(
-    tmp_path: Path, nobody: AbstractContextManager[None]
+    tmp_path: Path, unprivileged_user: AbstractContextManager[None]
 ) -> None:
     """A folder without permission to write is an OutputError."""
     tmp_path.chmod(0o500)
-    with nobody, pytest.raises(OutputError, match="Permission denied"):
+    with unprivileged_user, pytest.raises(OutputError, match="Permission denied"):
         atomic.make_folder(tmp_path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmx_runtime.images.segmentation.pixel_grid import border_mask, neighbor_slices
-from fmx_runtime.images.segmentation.scales import MAX_BELIEF
+from fmx_runtime.images.segmentation.smoothing import MAX_BELIEF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmx_runtime.images.segmentation.pixel_grid import channel_planes
-from fmx_runtime.images.segmentation.scales import EVIDENCE_PER_BIT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +16,10 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int32]
     IndexArray = NDArray[np.intp]
 
-__all__ = ["bins_with_neighbors", "color_bins", "color_evidence"]
+__all__ = ["EVIDENCE_PER_BIT", "bins_with_neighbors", "color_bins", "color_evidence"]
+
+EVIDENCE_PER_BIT = 16
+"""Evidence is the log-odds of garment against background: this much doubles the odds."""
 
 _MAX_EVIDENCE = 4 * EVIDENCE_PER_BIT
 

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from fmx_runtime.images.segmentation.pixel_grid import channel_planes, neighbor_slices
-from fmx_runtime.images.segmentation.scales import MAX_BELIEF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-__all__ = ["neighbor_similarity", "smooth"]
+__all__ = ["MAX_BELIEF", "neighbor_similarity", "smooth"]
+
+MAX_BELIEF = 64
+"""The belief that a pixel is garment goes from 0 (background) to this (garment)."""
 
 _STEPS = 6
 _MIN_MEAN_SQUARE = 16  # of the color difference of neighbors, for images without any noise

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fmx_runtime.images.segmentation.color_model import (
+    EVIDENCE_PER_BIT,
     _log2,
     bins_with_neighbors,
     color_bins,
     color_evidence,
 )
-from fmx_runtime.images.segmentation.scales import EVIDENCE_PER_BIT
 
 
 def halves() -> Image.Image:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fmx_runtime.images.segmentation.scales import MAX_BELIEF
-from fmx_runtime.images.segmentation.smoothing import neighbor_similarity, smooth
+from fmx_runtime.images.segmentation.smoothing import MAX_BELIEF, neighbor_similarity, smooth
 
 
 def test_similarity() -> None:
