@@ -345,7 +345,6 @@ def exporters(few: Splits, tmp_path: Path) -> Any:
         exporter.close()
 
 
-@pytest.mark.timeout(300)
 def test_killed_at_random_moments(exporters: list[Exporter], earlier: Path, tmp_path: Path) -> None:
     """An export killed at 20 random moments leaves the earlier one, or one that can be finished.
 
