@@ -1,16 +1,11 @@
 """``fmx data``: where Fashion-MNIST is stored and what is in it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fmx_cli.parsing.options import DataDir
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from fmx_training.data.fashion_mnist import Description
 
 __all__ = ["data"]
 
@@ -23,43 +18,6 @@ def data(
     data_dir: DataDir = None,
 ) -> None:
     """Show the Fashion-MNIST files, checksums and class counts."""
-    from fmx_cli.output.terminal import bold, note, out
-    from fmx_runtime.errors import DataError
-    from fmx_training.data import contact_sheet as sheet
-    from fmx_training.data import fashion_mnist
+    from fmx_cli.workflows.describe_data import describe_data
 
-    if contact_sheet is not None and contact_sheet.suffix.lower() != ".png":
-        raise DataError(f"--contact-sheet '{contact_sheet}' does not end in .png")
-    found = fashion_mnist.find(data_dir)
-    facts = fashion_mnist.describe(found)
-    out.print(f"Fashion-MNIST in {bold(facts.folder)} ({facts.how})", soft_wrap=True)
-    out.print(_files_table(facts))
-    out.print(_counts_table(facts))
-    if contact_sheet:
-        sheet.draw(fashion_mnist.read(found).train, contact_sheet)
-        note(f"wrote {contact_sheet}")
-
-
-def _files_table(facts: "Description") -> "Table":
-    """Return a table with the size and the verified checksum of each file."""
-    from rich.table import Table
-
-    table = Table("file", "bytes", "uncompressed content, verified", box=None)
-    table.columns[1].justify = "right"
-    for file in facts.files:
-        table.add_row(file.path.name, f"{file.size_bytes:,}", f"SHA-256 {file.sha256[:16]}…")
-    return table
-
-
-def _counts_table(facts: "Description") -> "Table":
-    """Return a table with the number of images of each class."""
-    from rich.table import Table
-
-    table = Table("class", "training", "test", box=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, train_count in facts.train_counts.items():
-        table.add_row(name, f"{train_count:,}", f"{facts.test_counts[name]:,}")
-    train_total, test_total = sum(facts.train_counts.values()), sum(facts.test_counts.values())
-    table.add_row("all", f"{train_total:,}", f"{test_total:,}", style="bold")
-    return table
+    describe_data(data_dir, contact_sheet)

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image
 
 from fmx_benchmarks.benchmark import BenchOptions
-from fmx_cli.data import data
 from fmx_cli.default_folders import DEMO, EXPORTS
 from fmx_cli.output.terminal import note, out
 from fmx_cli.workflows.benchmark import benchmark_files
+from fmx_cli.workflows.describe_data import describe_data
 from fmx_cli.workflows.export_model import ExportOptions, export_run
 from fmx_cli.workflows.train_network import train_network
 from fmx_runtime.support.atomic import make_folder, replacing
@@ -37,7 +37,7 @@ def run_demo(*, full: bool, data_dir: Path | None) -> None:
     recipe = recipes.get(_RECIPE)
     epochs = recipe.epochs if full else _SHORT_EPOCHS
     _print_command("fmx data")
-    data(data_dir=data_dir)
+    describe_data(data_dir)
     _print_command(f"fmx train --recipe {_RECIPE} --epochs {epochs}")
     if not full:
         note(
@@ -52,7 +52,7 @@ def run_demo(*, full: bool, data_dir: Path | None) -> None:
     images = _write_images(fashion_mnist.load(data_dir).test)
     _print_command(f"fmx-run --top-k 3 {images}")
     model = EXPORTS / recipe.name / f"{recipe.name}.int8.tflite"
-    program = [sys.executable, "-m", "fmx_runtime.command.main"]
+    program = [sys.executable, "-m", "fmx_runtime"]
     subprocess.run([*program, "--model", model, "--top-k", "3", images], check=True)
     out.print(f"\nThe report: [bold]{report}[/]")
 
