@@ -65,7 +65,8 @@ class Journal:
         traceback: TracebackType | None,
     ) -> None:
         """Close the file, and remove it if the block ended without an exception."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # of a full disk, which `once` has reported
+            self._file.close()
         if kind is None:
             self._path.unlink(missing_ok=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from fmx_runtime.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from fmx_runtime.bench.models import Model
     from fmx_runtime.labeled_images import LabeledImages
@@ -61,9 +61,8 @@ def test_a_failed_model_is_skipped(steps: Steps, model: Model, tmp_path: Path) -
 
 def test_a_full_disk_is_no_model_failure(steps: Steps, model: Model) -> None:
     """A journal that cannot be written ends the session, with no failure recorded."""
-    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123
-        steps.journal._file.close()
-        steps.journal._file = full
-        with pytest.raises(OutputError, match="No space left on device; make room there"):
-            steps.time(model, 0)
-        assert not steps.failed
+    steps.journal._file.close()
+    steps.journal._file = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 (the journal closes it)
+    with pytest.raises(OutputError, match="No space left on device; make room there"):
+        steps.time(model, 0)
+    assert not steps.failed
