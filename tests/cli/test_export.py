@@ -229,7 +229,8 @@ def test_too_few_labels(fmx_in_process: Callable[..., Completed], copied: Path) 
     info = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps({**info, "labels": info["labels"][1:]}), "utf-8")
     assert_error(
-        fmx_in_process("export"), "'runs/mine/model.keras': input and output are stated as"
+        fmx_in_process("export"),
+        "'runs/mine/model.keras' has the input shape (28, 28, 1) and the output shape (10,)",
     )
 
 
