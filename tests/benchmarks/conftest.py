@@ -62,7 +62,7 @@ def result(
         files,
         labeled,
         tmp_path_factory.mktemp("bench"),
-        BenchOptions(repeats=4, iterations=200),
+        BenchOptions(repeats=4, iterations=50),
         keras_model=finished.model_path,
         progress=lambda _: None,
     )

@@ -15,7 +15,7 @@ from fmx_benchmarks.measure.ssh import Device, DeviceError
 from fmx_runtime.labeled_images import save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from fmx_runtime.bench.result import Result
@@ -88,6 +88,15 @@ def test_a_lost_connection(
     assert not running.stdout
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also where the tests run in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_cleans_up(
     sshd: Server, files: Sequence[Path], npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,4 +73,4 @@ def test_machine_facts(result: Result) -> None:
     assert "board" not in facts
     for name in ("frequency governor", "clock", "temperature", "throttling"):
         assert facts[name] == "unknown"
-    assert facts["repeats"] == "4, of up to 200 iterations"
+    assert facts["repeats"] == "4, of up to 50 iterations"

@@ -13,6 +13,7 @@ from fmx_runtime.errors import BackendError, ModelFileError
 from fmx_runtime.support.cores import last_core
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WORKER = ["fmx_runtime.bench.worker"]
@@ -64,6 +65,15 @@ def test_a_process_that_is_killed(
     assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, also where the tests run in the background."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_kills_the_process(
     model: Path, npy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
