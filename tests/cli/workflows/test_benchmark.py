@@ -40,7 +40,7 @@ def images(splits: Splits, tmp_path: Path) -> Path:
     ("make", "message"),
     [
         (lambda _: None, "'it' does not exist"),
-        (lambda path: path.mkdir(), r"'it' has no manifest\.json: it is no export folder"),
+        (lambda path: path.mkdir(), r"'it' has no manifest\.json: it is not an export folder"),
         (lambda path: path.write_text("no model", "utf-8"), "neither a TFLite nor an ONNX model"),
         (lambda path: path.write_bytes(b""), "neither a TFLite nor an ONNX model"),
     ],
