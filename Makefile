@@ -13,7 +13,7 @@ help:
 	@echo "make demo           data, train, export --int8, bench, fmx-run: a few epochs, some minutes"
 	@echo "make demo FULL=1    the same with all epochs"
 	@echo "make test           the tests, about eight minutes on two slow cores"
-	@echo "make test-all       every exhaustive test too, with SEEDS=4 times the random seeds, and on emulated Arm"
+	@echo "make test-all       every exhaustive test too, with SEEDS=8 times the random seeds, and on emulated Arm"
 	@echo "make test-arm64     tests on an emulated 64-bit Arm, Raspberry Pi 3 to 5 (ALL=1: all of the runtime's)"
 	@echo "make test-armhf     tests on an emulated 32-bit Arm, with tflite-runtime"
 	@echo "make lint           ruff, mypy, import rules"
@@ -40,11 +40,16 @@ $(READY): pyproject.toml runtime/pyproject.toml constraints.txt tools/make-venv.
 demo: $(READY)
 	$(BIN)/fmx demo $(if $(FULL),--full)
 
+# tests that read a clock come last, and run alone
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow and not timed"
+	$(BIN)/pytest -m "timed and not slow"
 
 test-all: $(READY)
-	FMX_TEST_SEEDS=$(or $(SEEDS),4) $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	FMX_TEST_SEEDS=$(or $(SEEDS),8) $(BIN)/pytest $(PARALLEL) -m "not timed"
+	$(BIN)/pytest -m timed
 	$(MAKE) test-arm64 ALL=1
 	$(MAKE) test-armhf
 

@@ -23,7 +23,7 @@ import pytest
 from fmx_training.data.dataset import Dataset, Splits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from fmx_export.source.source_model import SourceModel
     from fmx_training.data import fashion_mnist
@@ -41,29 +41,10 @@ _KEPT_SECONDS = 24 * 3600
 """How long models made from an older state of the source code are kept."""
 
 
-def _is_timed(item: pytest.Item) -> bool:
-    return item.get_closest_marker("timed") is not None
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put timed tests last, when what was started beside the tests may be over."""
-    items.sort(key=_is_timed)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let no other worker run a test beside a timed one."""
-    if not hasattr(item.config, "workerinput"):
-        return (yield)
-    with Path(__file__).open("rb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX if _is_timed(item) else fcntl.LOCK_SH)
-        return (yield)
-
-
 def _sources_digest() -> str:
     """SHA-256 of all that the shared models depend on, on this machine."""
     files = [ROOT / "constraints.txt", Path(__file__)]
-    for package in ("training", "export", "runtime"):
+    for package in ("training", "export", "runtime", "benchmarks"):
         files += sorted((ROOT / package).glob("fmx_*/**/*.py"))
     digest = hashlib.sha256(platform.machine().encode())
     for file in files:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from fmx_benchmarks.statistics.analysis import Analysis
@@ -53,20 +53,25 @@ def result(
     files: Sequence[Path],
     finished: Run,
     labeled: LabeledImages,
-    tmp_path_factory: pytest.TempPathFactory,
+    made_once: Callable[[str, Callable[[Path], None]], Path],
 ) -> Result:
     """The result of the benchmark."""
     from fmx_benchmarks.benchmark import BenchOptions, run_benchmark
+    from fmx_runtime.bench.result import Result
 
-    measured, _ = run_benchmark(
-        files,
-        labeled,
-        tmp_path_factory.mktemp("bench"),
-        BenchOptions(repeats=4, iterations=50),
-        keras_model=finished.model_path,
-        progress=lambda _: None,
-    )
-    return measured
+    def measure(folder: Path) -> None:
+        folder.mkdir()
+        measured, _ = run_benchmark(
+            files,
+            labeled,
+            folder,
+            BenchOptions(repeats=4, iterations=50),
+            keras_model=finished.model_path,
+            progress=lambda _: None,
+        )
+        (folder / "measured.json").write_text(measured.to_json(), "utf-8")
+
+    return Result.from_json((made_once("bench", measure) / "measured.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")
