@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from fmx_training.data.dataset import Splits
 
 NOTES = "notes.txt"
-KILLS = 20
+KILLS = 6 * int(os.environ.get("FMX_TEST_SEEDS", "1"))  # make test-all sets it
 PROCESSES = 2
 
 # imports everything once and forks for each export, before TensorFlow has started threads
@@ -346,7 +347,7 @@ def exporters(few: Splits, tmp_path: Path) -> Any:
 
 
 def test_killed_at_random_moments(exporters: list[Exporter], earlier: Path, tmp_path: Path) -> None:
-    """An export killed at 20 random moments leaves the earlier one, or one that can be finished.
+    """An export killed at random moments leaves the earlier one, or one that can be finished.
 
     The next export always succeeds, and leaves no files of the killed one.
     """
