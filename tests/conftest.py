@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from fmx_training.data.dataset import Dataset, Splits
 
@@ -35,6 +36,18 @@ if "FMX_PREPARED" not in os.environ:
 
     # networks trained in this process must equal those that `fmx train` trains
     prepare_training_process()
+
+# no deadlines: a busy machine is no failure, and an emulated one is slow
+settings.register_profile("change", deadline=None, max_examples=50)
+settings.register_profile("exhaustive", deadline=None, max_examples=400)
+settings.register_profile("emulated", deadline=None, max_examples=15)
+settings.load_profile(
+    "emulated"
+    if "FMX_PREPARED" in os.environ
+    else "exhaustive"
+    if "FMX_TEST_SEEDS" in os.environ
+    else "change"
+)
 
 ROOT = Path(__file__).parents[1]
 _KEPT_SECONDS = 24 * 3600

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL
 import pytest
-from hypothesis import settings
 from PIL import Image
 
 import fmx_runtime
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
     FmxRun = Callable[..., subprocess.CompletedProcess[str]]
 
 IMAGES = 12
-
-# a busy machine is no failure, and an emulated one is slow
-settings.register_profile("patient", deadline=None)
-settings.register_profile("emulated", deadline=None, max_examples=15)
-settings.load_profile("emulated" if "FMX_PREPARED" in os.environ else "patient")
-
 
 @pytest.fixture(scope="session")
 def boot(splits: Splits) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fmx_benchmarks.statistics.accuracy import (
@@ -34,7 +34,6 @@ def test_wilson_interval_as_published(hits: int, total: int, low: float, high: f
     assert Proportion(hits, total).interval == pytest.approx((low, high), abs=5e-5)
 
 
-@settings(deadline=None)  # the first call loads SciPy
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_a_proportion_lies_in_its_interval(counts: tuple[int, int]) -> None:
     """0 <= low <= value <= high <= 1, and the interval mirrors when hits become misses."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fmx_benchmarks.statistics.confidence_intervals import (
@@ -19,7 +19,6 @@ def test_few_repeats_have_no_bounds() -> None:
     assert median_estimate([2.0] * 3) == Estimate(2.0, 2.0, 2.0)
 
 
-@settings(deadline=None)  # the first call loads SciPy
 @given(st.lists(st.floats(1, 1e6), min_size=3, max_size=12))
 def test_an_interval_contains_its_median(values: list[float]) -> None:
     """The median lies in its interval, and the interval within the values."""

@@ -106,7 +106,7 @@ def test_values_are_those_of_the_report(side: Side) -> None:
     assert value("speedup", Side(analysis, baseline)) is None
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(slower=st.floats(0.5, 2), wrong=st.integers(0, 300), seed=st.integers(0, 999))
 def test_exchanging_old_and_new_inverts_changes(
     side: Side, slower: float, wrong: int, seed: int
@@ -146,7 +146,7 @@ def test_noise_is_rarely_a_change_in_few_repeats(side: Side, repeats: int) -> No
     assert alarms < 0.08 * 200
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 9999))
 def test_a_slow_down_is_found(side: Side, seed: int) -> None:
     """30 % more latency is found beyond the noise, as more than 10 %."""

@@ -47,7 +47,7 @@ def test_min_max_contains_all_values(images: list[NDArray[np.float32]]) -> None:
     assert range_of(images, "min-max") == (min(0, values.min()), max(0, values.max()))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(IMAGES, st.sampled_from(["percentile", "entropy"]))
 def test_other_methods_stay_inside_min_max(
     images: list[NDArray[np.float32]], method: Method

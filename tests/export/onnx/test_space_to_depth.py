@@ -144,7 +144,7 @@ def images(shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.random.default_rng(1).uniform(-1, 1, (2, *shape)).astype(np.float32)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(stem=STEMS)
 def test_outputs_are_unchanged(stem: Stem, run_onnx: Run) -> None:
     """A model is either not changed at all, or has the same outputs up to rounding."""

@@ -150,7 +150,7 @@ def test_damaged_files(file: str, exported: Path) -> None:
     positions = st.integers(0, 4000) | st.integers(len(whole) - 30_000, len(whole) - 1)
     flips = st.dictionaries(positions, st.integers(0, 255), max_size=8)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(flips, st.just(len(whole)) | st.integers(0, len(whole)))
     def check(flips: dict[int, int], end: int) -> None:
         content = bytearray(whole)

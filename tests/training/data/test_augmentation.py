@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fmx_training.data.augmentation import Augmentation, View
@@ -17,7 +17,6 @@ def images(count: int, height: int, width: int, channels: int) -> np.ndarray:
 EVERYTHING = Augmentation(shift=0.1, flip=True, erase=0.5, crop=0.5, color_jitter=0.2, mixup=0.5)
 
 
-@settings(deadline=None)  # machines under load are slow
 @given(
     count=st.integers(1, 20),
     height=st.integers(1, 40),

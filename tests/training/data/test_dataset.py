@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fmx_runtime.errors import DataError
@@ -137,7 +137,6 @@ def test_take_refuses_what_is_no_index(indices: list[int], message: str) -> None
         SMALL.take(indices, "taken")
 
 
-@settings(deadline=None)  # machines under load are slow
 @given(datasets(), st.data())
 def test_balanced_sample(dataset: Dataset, data: st.DataObject) -> None:
     """Images differ; no class has two more than another one that has images left."""
@@ -158,7 +157,6 @@ def test_balanced_sample_is_balanced_from_its_start() -> None:
         assert np.bincount(sample.labels[:end]).tolist() == [end // 3] * 3
 
 
-@settings(deadline=None)  # machines under load are slow
 @given(datasets(at_least=2), st.data())
 def test_split(dataset: Dataset, data: st.DataObject) -> None:
     """Each image is in one part; order is kept; each class is split in proportion."""
@@ -174,7 +172,6 @@ def test_split(dataset: Dataset, data: st.DataObject) -> None:
         assert math.floor(share) <= held.class_counts()[name] <= math.ceil(share)
 
 
-@settings(deadline=None)  # machines under load are slow
 @given(st.integers(0, 2**64))
 def test_seeds_are_repeatable(seed: int) -> None:
     """Sampling and splitting again with one seed gives the same images in the same order."""

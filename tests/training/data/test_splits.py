@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fmx_runtime.errors import DataError
@@ -46,7 +46,6 @@ def split(given: dict[Split, LabeledImages], seed: int = 0) -> dict[Split, set[i
     return {name: numbers(found.get(name)) for name in SPLITS}
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 2000), min_size=1), st.sets(st.integers(0, 2000)), SEEDS)
 def test_added_images_move_no_other_image(before: set[int], added: set[int], seed: int) -> None:
     """The split of an image depends on nothing but its content and the seed.
@@ -60,7 +59,6 @@ def test_added_images_move_no_other_image(before: set[int], added: set[int], see
     assert set.union(*first.values()) == before
 
 
-@settings(deadline=None)
 @given(
     st.sets(st.integers(0, 2000), min_size=1),
     st.sets(st.integers(0, 2000), min_size=1),
@@ -79,7 +77,6 @@ def test_images_set_apart_move_no_other_image(
     assert after["train"] == (before["train"] | before[name]) - apart
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 2000), min_size=1), st.sets(st.integers(0, 2000), min_size=1), SEEDS)
 def test_no_image_is_in_two_splits(train: set[int], test: set[int], seed: int) -> None:
     """Equal images are never in two splits, however often they occur."""

@@ -43,7 +43,7 @@ def _train(model: keras.Model, steps: int) -> None:
         model.train_on_batch(images, targets)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     side=st.sampled_from([1, 3, 5]),
     inputs=st.integers(1, 40),
