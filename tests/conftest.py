@@ -148,7 +148,7 @@ def create_run(few: Splits) -> Callable[..., Run]:
     from fmx_training import recipes
     from fmx_training import run_folder as runs
     from fmx_training.data import fashion_mnist
-    from fmx_training.data.examples import from_dataset
+    from fmx_training.data.training_examples import from_dataset
 
     def create_run(folder: Path, *, epochs: int = 3, seed: int = 0) -> Run:
         recipe = recipes.get("baseline")
@@ -181,7 +181,7 @@ def finished(
 @pytest.fixture(scope="session")
 def train(few: Splits) -> Callable[..., None]:
     """Trains a run on the few images to its end: ``train(run, report=…)``."""
-    from fmx_training.data.examples import from_dataset
+    from fmx_training.data.training_examples import from_dataset
     from fmx_training.train import train
 
     def on_few(run: Run, report: Callable[[str], None] = lambda _: None) -> None:

@@ -25,7 +25,7 @@ from fmx_runtime.bench.result import Result
 from fmx_runtime.support.atomic import make_folder, write
 from fmx_training import recipes, run_folder
 from fmx_training.data import fashion_mnist, saved_images
-from fmx_training.data.examples import from_dataset
+from fmx_training.data.training_examples import from_dataset
 from fmx_training.networks import architectures
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmx_benchmarks.statistics.analysis import Analysis
-from fmx_benchmarks.statistics.naming import model_title
+from fmx_benchmarks.statistics.display_names import model_title
 from fmx_runtime.bench.latency import time_calls
 from fmx_runtime.bench.machine import describe
 from fmx_runtime.bench.result import Result

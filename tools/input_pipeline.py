@@ -17,11 +17,11 @@ import numpy as np
 from fmx_training import recipes, run_folder
 from fmx_training.data import fashion_mnist
 from fmx_training.data.augmentation import View
-from fmx_training.data.examples import from_dataset
+from fmx_training.data.training_examples import from_dataset
 from fmx_training.process_setup import prepare_training_process
 
 if TYPE_CHECKING:
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
     from fmx_training.recipes import Recipe
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fmx_training.data import fashion_mnist
-from fmx_training.data.fashion_mnist.published import FILES
+from fmx_training.data.fashion_mnist.published_files import FILES
 
 if TYPE_CHECKING:
     import subprocess

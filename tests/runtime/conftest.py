@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 IMAGES = 12
 
+
 @pytest.fixture(scope="session")
 def boot(splits: Splits) -> Image.Image:
     """The first test image, 28x28, light on dark."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fmx_training.data.dataset import Dataset
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
 
 __all__ = [
     "Run",

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from fmx_training.data.dataset import Dataset
-    from fmx_training.data.examples import Examples
     from fmx_training.data.training_data import TrainingData
+    from fmx_training.data.training_examples import Examples
     from fmx_training.loop.checkpoint import EpochMetrics
     from fmx_training.loop.distillation import Teacher
     from fmx_training.options import TrainOptions

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmx_benchmarks.report import disagreements, plots, summary, table
-from fmx_benchmarks.statistics import accuracy, naming
+from fmx_benchmarks.statistics import accuracy, display_names
 from fmx_benchmarks.statistics.analysis import Analysis
 from fmx_runtime.errors import DataError
 
@@ -83,7 +83,7 @@ def render_html(result: Result, images: NDArray[np.uint8]) -> str:
     first = next((one for one in analyses if one.variants), None)
     return environment.get_template("report.html.jinja").render(
         result=result,
-        naming=naming,
+        display_names=display_names,
         plots=plots,
         summary=summary,
         table=table,
@@ -100,7 +100,9 @@ def render_html(result: Result, images: NDArray[np.uint8]) -> str:
 def _latency_by_machine(analyses: Sequence[Analysis]) -> list[tuple[str, list[str]]]:
     """Return each model's name, and its p50 latency and speed-up on each machine."""
     titles = dict.fromkeys(
-        naming.model_title(one, analysis.run) for analysis in analyses for one in analysis.variants
+        display_names.model_title(one, analysis.run)
+        for analysis in analyses
+        for one in analysis.variants
     )
     cells = {title: [""] * len(analyses) for title in titles}
     p50, speedup = table.column_index("p50"), table.column_index("speed-up")

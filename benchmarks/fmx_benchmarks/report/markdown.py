@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fmx_benchmarks.report import summary, table
 from fmx_benchmarks.statistics.analysis import Analysis
-from fmx_benchmarks.statistics.naming import describe_failures, machine_name
+from fmx_benchmarks.statistics.display_names import describe_failures, machine_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fmx_benchmarks.statistics.naming import model_title
+from fmx_benchmarks.statistics.display_names import model_title
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fmx_benchmarks.report.format import p_value, percent_interval, signed
 from fmx_benchmarks.report.table import speedup_cell
 from fmx_benchmarks.statistics.analysis import median_latencies_us
-from fmx_benchmarks.statistics.naming import model_title
+from fmx_benchmarks.statistics.display_names import model_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,7 +15,7 @@ from fmx_benchmarks.report.format import (
     signed,
 )
 from fmx_benchmarks.statistics.confidence_intervals import median_estimate
-from fmx_benchmarks.statistics.naming import model_title
+from fmx_benchmarks.statistics.display_names import model_title
 
 if TYPE_CHECKING:
     from fmx_benchmarks.statistics.analysis import Analysis

@@ -16,7 +16,7 @@ from fmx_benchmarks.report.table import (
     rows,
 )
 from fmx_benchmarks.statistics.analysis import Analysis
-from fmx_benchmarks.statistics.naming import describe_failures, machine_name
+from fmx_benchmarks.statistics.display_names import describe_failures, machine_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fmx_benchmarks.statistics.analysis import Analysis
+from fmx_benchmarks.statistics.display_names import describe_failures, model_kind, on_device
 from fmx_benchmarks.statistics.metrics import METRICS, Side, change, value
-from fmx_benchmarks.statistics.naming import describe_failures, model_kind, on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fmx_export.common.calibration import CalibrationSet
     from fmx_export.pipeline.manifest import Manifest
-    from fmx_export.source.reference import ValidationImages
+    from fmx_export.source.reference_predictions import ValidationImages
     from fmx_export.source.source_model import SourceModel
     from fmx_training.run_folder import Run
 

@@ -14,7 +14,7 @@ from fmx_export.pipeline.export_file import FileExporter
 from fmx_export.pipeline.layer_report import write_layer_report
 from fmx_export.pipeline.manifest import MANIFEST, ExportedFile, Manifest, RejectedFile
 from fmx_export.pipeline.publish import publishing
-from fmx_export.source.reference import predict_reference
+from fmx_export.source.reference_predictions import predict_reference
 from fmx_runtime.errors import ExportError
 from fmx_runtime.support.atomic import write
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fmx_export.common.calibration import CalibrationSet
     from fmx_export.common.quantization_config import Target
     from fmx_export.pipeline.formats import Format
-    from fmx_export.source.reference import ValidationImages
+    from fmx_export.source.reference_predictions import ValidationImages
     from fmx_export.source.source_model import SourceModel
 
 __all__ = ["export", "host_target"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fmx_export.pipeline.build_metadata import MetadataBuilder
     from fmx_export.pipeline.converter import Converter
-    from fmx_export.source.reference import Reference
+    from fmx_export.source.reference_predictions import Reference
     from fmx_runtime.model_file.metadata import Accuracy
 
 __all__ = ["FileExporter"]

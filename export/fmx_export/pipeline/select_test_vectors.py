@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_export.source.reference import Reference
+from fmx_export.source.reference_predictions import Reference
 from fmx_export.tflite.kernels import kernel_difference
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _STABLE_SHARE = 4
 
 @dataclass(frozen=True)
 class _UnlabeledImages:
-    """Images without labels; implements `fmx_export.source.reference.ValidationImages`."""
+    """Images without labels; a `ValidationImages`."""
 
     name: str
     images: NDArray[np.uint8]

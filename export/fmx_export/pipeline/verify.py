@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fmx_export.source.reference import check_finite
+from fmx_export.source.reference_predictions import check_finite
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError
 from fmx_runtime.model_file import test_vectors
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from fmx_export.source.reference import Reference
+    from fmx_export.source.reference_predictions import Reference
 
 __all__ = ["MAX_FLOAT_DIFFERENCE", "measure", "verify_metadata"]
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from fmx_export.common.errors import InputRangeError
-from fmx_export.source.reference import predict_reference
+from fmx_export.source.reference_predictions import predict_reference
 from fmx_runtime.model_file.external_model import INPUT_RANGES, InputRange
 from fmx_runtime.model_file.metadata import InputSpec
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fmx_export.source.reference import ValidationImages
+    from fmx_export.source.reference_predictions import ValidationImages
 
 __all__ = [
     "INPUT_RANGES",

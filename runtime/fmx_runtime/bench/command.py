@@ -71,7 +71,7 @@ def bench(options: argparse.Namespace, progress: Callable[[str], None]) -> int:
             written.
     """
     from fmx_runtime import labeled_images
-    from fmx_runtime.bench.assemble import build_result
+    from fmx_runtime.bench.build_result import build_result
     from fmx_runtime.bench.models import open_models, select_models
     from fmx_runtime.bench.session import make_settings, open_session
     from fmx_runtime.support.atomic import make_folder, write

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fmx_runtime.bench import machine
-from fmx_runtime.bench.assemble import build_variant
+from fmx_runtime.bench.build_result import build_variant
 from fmx_runtime.bench.journal import Journal
 from fmx_runtime.bench.result import LOCAL, Run, Settings
-from fmx_runtime.bench.steps import Steps
+from fmx_runtime.bench.session_steps import Steps
 from fmx_runtime.bench.throughput import measure_throughputs
 from fmx_runtime.errors import DataError, ModelFileError
 from fmx_runtime.support import json_codec

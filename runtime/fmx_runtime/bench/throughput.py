@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fmx_runtime.bench.models import Model
-    from fmx_runtime.bench.steps import Steps
+    from fmx_runtime.bench.session_steps import Steps
 
 __all__ = ["measure_throughputs"]
 

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
         from fmx_runtime.bench.command import bench
 
         return bench(options, print_message)
-    from fmx_runtime.command.jobs import create_job
+    from fmx_runtime.command.image_jobs import create_job
     from fmx_runtime.command.progress import Progress
     from fmx_runtime.command.writers import open_writer
 

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fmx_runtime.errors import BackendError, ImageError
-from fmx_runtime.sources.arrivals import CHECK_SECONDS, Arrivals
+from fmx_runtime.sources.watched_files import CHECK_SECONDS, Arrivals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

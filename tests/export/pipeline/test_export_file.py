@@ -15,7 +15,7 @@ from fmx_export.pipeline.converter import Converter
 from fmx_export.pipeline.export_file import FileExporter
 from fmx_export.pipeline.formats import Format
 from fmx_export.pipeline.manifest import ExportedFile, RejectedFile
-from fmx_export.source.reference import Reference, predict_reference
+from fmx_export.source.reference_predictions import Reference, predict_reference
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError
 

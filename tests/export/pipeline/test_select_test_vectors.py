@@ -10,7 +10,7 @@ import pytest
 from fmx_export.common.calibration import CalibrationSet
 from fmx_export.pipeline.formats import Format
 from fmx_export.pipeline.select_test_vectors import select_test_vectors
-from fmx_export.source.reference import Reference
+from fmx_export.source.reference_predictions import Reference
 from fmx_export.tflite.kernels import kernel_difference
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.images.preprocess import to_tensor

@@ -12,7 +12,7 @@ import pytest
 from fmx_export.onnx.convert import export_onnx, serialize
 from fmx_export.pipeline.metadata_writer import write_metadata
 from fmx_export.pipeline.verify import measure, verify_metadata
-from fmx_export.source.reference import Reference, predict_reference
+from fmx_export.source.reference_predictions import Reference, predict_reference
 from fmx_export.tflite.convert import export_tflite
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ExportError, ModelFileError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fmx_runtime.bench.journal import Journal
 from fmx_runtime.bench.models import open_model
 from fmx_runtime.bench.session import make_settings
-from fmx_runtime.bench.steps import Steps
+from fmx_runtime.bench.session_steps import Steps
 from fmx_runtime.bench.throughput import measure_throughputs
 
 if TYPE_CHECKING:

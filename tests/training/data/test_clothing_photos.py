@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
 
 LABELS = fashion_mnist.CLASS_NAMES
 SPEC = runs.input_spec(

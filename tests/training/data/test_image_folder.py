@@ -9,8 +9,8 @@ from PIL import Image
 
 from fmx_runtime.errors import DataError
 from fmx_runtime.model_file.metadata import InputSpec
-from fmx_training.data.examples import from_unbalanced_dataset
 from fmx_training.data.image_folder import read
+from fmx_training.data.training_examples import from_unbalanced_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

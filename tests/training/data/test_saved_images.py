@@ -8,8 +8,8 @@ import pytest
 from fmx_runtime.errors import DataError
 from fmx_training.data import saved_images
 from fmx_training.data.dataset import Dataset, Splits
-from fmx_training.data.examples import Examples
 from fmx_training.data.splits import SPLITS
+from fmx_training.data.training_examples import Examples
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from fmx_runtime.errors import DataError
 from fmx_runtime.images.preprocess import to_tensor
 from fmx_training import recipes, run_folder
 from fmx_training.data.augmentation import Augmentation, View
-from fmx_training.data.examples import Examples, from_dataset
+from fmx_training.data.training_examples import Examples, from_dataset
 from fmx_training.loop import distillation
 from fmx_training.loop import fit as fit_module
 

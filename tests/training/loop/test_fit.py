@@ -16,7 +16,7 @@ import pytest
 
 from fmx_runtime.errors import DataError, OutputError
 from fmx_training import run_folder
-from fmx_training.data.examples import from_dataset
+from fmx_training.data.training_examples import from_dataset
 from fmx_training.loop import checkpoint
 from fmx_training.loop.fit import fit
 
@@ -33,7 +33,7 @@ import sys
 from pathlib import Path
 from fmx_training import run_folder
 from fmx_training.data import fashion_mnist
-from fmx_training.data.examples import from_dataset
+from fmx_training.data.training_examples import from_dataset
 from fmx_training.train import train
 splits = fashion_mnist.load(Path(sys.argv[2]))
 train(

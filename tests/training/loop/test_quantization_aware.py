@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fmx_runtime.images.preprocess import to_tensor
-from fmx_training.data.examples import from_dataset
+from fmx_training.data.training_examples import from_dataset
 from fmx_training.loop.checkpoint import file_name
 from fmx_training.loop.quantization_aware import fine_tune, insert_fake_quantization
 from fmx_training.networks.fuse_batch_norm import fuse_batch_norm

@@ -24,7 +24,7 @@ from fmx_runtime.images.decode import open_image
 from fmx_runtime.images.preprocess import to_pixels
 from fmx_runtime.labeled_images import Watch, check_unreadable, image_files
 from fmx_runtime.support.cores import usable_cores
-from fmx_training.data.examples import Examples
+from fmx_training.data.training_examples import Examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,8 +18,8 @@ from fmx_runtime.errors import DataError
 from fmx_runtime.support.atomic import make_folder, replacing
 from fmx_runtime.support.error_summary import error_summary
 from fmx_training.data.dataset import Dataset, Splits
-from fmx_training.data.examples import Examples
 from fmx_training.data.splits import SPLITS
+from fmx_training.data.training_examples import Examples
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fmx_runtime.errors import DataError
 from fmx_training.data import clothing_photos, fashion_mnist, image_folder, saved_images
-from fmx_training.data.examples import concatenate, from_dataset, from_unbalanced_dataset
+from fmx_training.data.training_examples import concatenate, from_dataset, from_unbalanced_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fmx_runtime.labeled_images import Watch
     from fmx_runtime.model_file.metadata import InputSpec
     from fmx_training.data.dataset import Splits
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
 
 __all__ = ["TrainingData", "from_fashion_mnist", "from_image_folder", "reload_training_data"]
 

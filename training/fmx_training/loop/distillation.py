@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fmx_runtime.model_file.metadata import InputSpec
     from fmx_training.data.augmentation import Augmentation
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
     from fmx_training.run_folder import Run
 
 __all__ = ["Teacher", "check_compatible", "open_teacher", "predict", "soft_targets"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from fmx_runtime.errors import DataError
 from fmx_training.data.augmentation import View
-from fmx_training.data.examples import from_dataset
+from fmx_training.data.training_examples import from_dataset
 from fmx_training.loop import checkpoint
 from fmx_training.loop.checkpoint import EpochMetrics
 from fmx_training.loop.distillation import soft_targets
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fmx_training.data.dataset import Dataset
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
     from fmx_training.loop.distillation import Teacher
     from fmx_training.run_folder import Run
 

@@ -30,7 +30,7 @@ from fmx_training.loop.progress import EpochProgressBar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fmx_training.data.examples import Examples
+    from fmx_training.data.training_examples import Examples
     from fmx_training.run_folder import RunInfo
 
 __all__ = ["fine_tune", "insert_fake_quantization"]

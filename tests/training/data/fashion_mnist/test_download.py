@@ -21,7 +21,7 @@ import pytest
 from fmx_runtime.errors import DataError
 from fmx_training.data import fashion_mnist
 from fmx_training.data.fashion_mnist import download, locate
-from fmx_training.data.fashion_mnist.published import FILES
+from fmx_training.data.fashion_mnist.published_files import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

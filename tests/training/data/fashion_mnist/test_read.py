@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmx_training.data import fashion_mnist
-from fmx_training.data.fashion_mnist.published import FILES
+from fmx_training.data.fashion_mnist.published_files import FILES
 
 if TYPE_CHECKING:
     from pathlib import Path

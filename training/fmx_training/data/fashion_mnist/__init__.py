@@ -6,7 +6,13 @@ numbers.
 """
 
 from fmx_training.data.fashion_mnist.locate import Found, find
-from fmx_training.data.fashion_mnist.published import CLASS_NAMES, NAME, POLARITY, SHAPE, SUBJECT
+from fmx_training.data.fashion_mnist.published_files import (
+    CLASS_NAMES,
+    NAME,
+    POLARITY,
+    SHAPE,
+    SUBJECT,
+)
 from fmx_training.data.fashion_mnist.read import Description, FileFacts, describe, load, read
 
 __all__ = [

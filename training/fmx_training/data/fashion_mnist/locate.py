@@ -14,7 +14,7 @@ import platformdirs
 from fmx_runtime.errors import DataError, OutputError
 from fmx_training.data.fashion_mnist import download
 from fmx_training.data.fashion_mnist.idx import read_idx
-from fmx_training.data.fashion_mnist.published import FILES, NAME
+from fmx_training.data.fashion_mnist.published_files import FILES, NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable

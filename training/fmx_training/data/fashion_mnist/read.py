@@ -10,7 +10,7 @@ import numpy as np
 from fmx_training.data.dataset import Dataset, Splits
 from fmx_training.data.fashion_mnist.idx import read_idx
 from fmx_training.data.fashion_mnist.locate import find
-from fmx_training.data.fashion_mnist.published import CLASS_NAMES, FILES, NAME
+from fmx_training.data.fashion_mnist.published_files import CLASS_NAMES, FILES, NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

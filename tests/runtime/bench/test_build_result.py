@@ -7,7 +7,7 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmx_runtime.bench.assemble import build_result, build_variant
+from fmx_runtime.bench.build_result import build_result, build_variant
 from fmx_runtime.bench.models import open_model
 from fmx_runtime.bench.result import Result
 

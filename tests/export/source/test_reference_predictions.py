@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from fmx_export.source.reference import predict_reference
+from fmx_export.source.reference_predictions import predict_reference
 from fmx_runtime.errors import ExportError
 from fmx_runtime.images.preprocess import to_tensor
 

@@ -12,7 +12,7 @@ import pytest
 from fmx_runtime.bench.journal import Journal
 from fmx_runtime.bench.models import open_model
 from fmx_runtime.bench.session import make_settings
-from fmx_runtime.bench.steps import Steps
+from fmx_runtime.bench.session_steps import Steps
 from fmx_runtime.errors import OutputError
 
 if TYPE_CHECKING:

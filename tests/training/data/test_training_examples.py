@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fmx_training.data.dataset import Dataset
-from fmx_training.data.examples import (
+from fmx_training.data.training_examples import (
     Examples,
     concatenate,
     from_dataset,

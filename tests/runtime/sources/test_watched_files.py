@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fmx_runtime.errors import ImageError
-from fmx_runtime.sources import arrivals
-from fmx_runtime.sources.arrivals import Arrivals
+from fmx_runtime.sources import watched_files
+from fmx_runtime.sources.watched_files import Arrivals
 
 kinds = pytest.importorskip("watchdog.events")
 
@@ -37,13 +37,13 @@ def test_closed_image(images: Arrivals, tmp_path: Path) -> None:
     assert images.next() is None
     assert 0 < images.seconds_until_next() <= 0.2
     assert next_within(images, 5) == path
-    assert images.seconds_until_next() == arrivals.CHECK_SECONDS
+    assert images.seconds_until_next() == watched_files.CHECK_SECONDS
     assert images.next() is None
 
 
 def test_created_image(images: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An image whose writer was not seen is complete when it has not changed for a while."""
-    monkeypatch.setattr(arrivals, "_UNCHANGED_SECONDS", 0.3)
+    monkeypatch.setattr(watched_files, "_UNCHANGED_SECONDS", 0.3)
     path = tmp_path / "a.png"
     path.write_bytes(b"x")
     images.note(kinds.FileCreatedEvent(str(path)))
@@ -78,7 +78,7 @@ def test_other_files(images: Arrivals, tmp_path: Path) -> None:
 
 def test_lost_events(images: Arrivals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a burst of events, the folder is searched for images without an event."""
-    monkeypatch.setattr(arrivals, "_UNCHANGED_SECONDS", 0.1)
+    monkeypatch.setattr(watched_files, "_UNCHANGED_SECONDS", 0.1)
     (tmp_path / "lost.png").write_bytes(b"x")
     for number in range(300):
         images.note(kinds.FileClosedEvent(str(tmp_path / f"{number}.txt")))
