@@ -178,7 +178,7 @@ TFLite.
 - *Accuracy* is that of the file on {images:,} validation images. The 95 % interval is \
 {half_interval:.1f} points to both sides.
   No test image was used.
-- *Latency* is p50 of one image, with one thread, measured in turns. The float32 TFLite file of
+- *Latency* is p50 of one image, with one thread; the models take turns. The float32 TFLite file of
   `baseline` takes {reference_us:.1f} µs ({processor}).
 - A candidate is on the *front* if no faster candidate has the same accuracy or a higher one.
 

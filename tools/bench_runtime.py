@@ -223,7 +223,7 @@ def document(times: Times, images: int) -> str:
 TEMPLATE = """# Overhead of the runtime over the bare interpreter
 
 Written by `make bench-runtime`, on {processor}, {cores} cores, with the int8 TFLite file of the
-newest export and real 28x28 images. The figures are medians of measurements taken in turns.
+newest export and real 28x28 images. The figures are medians; the measurements alternate.
 
 | figure, as a ratio of the runtime to the bare interpreter | ratio | target | met |
 | --- | ---: | --- | --- |

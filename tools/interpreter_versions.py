@@ -196,7 +196,7 @@ Written by `make interpreter-versions`, with the int8 TFLite file of the newest 
 validation images, ai-edge-litert {version} and tflite-runtime 2.14.0, on one machine.
 
 An int8 file computes with integers, but two versions of TFLite's interpreter do not always return
-the same ones:
+the same results:
 
 | compared | largest difference of a probability | images with a difference | same label |
 | --- | ---: | ---: | ---: |
@@ -228,7 +228,7 @@ In deeper networks the differences add up, see [export.md](export.md).
 - XNNPACK stays on: an inference takes {xnnpack_us:.1f} µs, and {builtin_us:.1f} µs without it.
 - The test vectors of `fmx-run --self-test` are images on which both kinds of kernels differ least.
   So the self-test detects a broken interpreter, not an older one. Its tolerance for int8 is 0.1,
-  which covers one step of 0.2 more for one of two equal logits and one step less for the other.
+  which covers two equal logits of which one becomes a step of 0.2 larger and the other a step smaller.
 """
 
 

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PURPOSES: Mapping[str, str] = {
-    "nano": "is for microcontrollers: it fits into the flash beside the program",
-    "edge": "is shipped with fmx-runtime, and is what `fmx train` trains by default",
-    "max": "has the highest accuracy, where a prediction may take milliseconds; it is a teacher of "
-    "the other networks",
+    "nano": "is for microcontrollers; it fits into flash memory beside the program",
+    "edge": "is shipped with fmx-runtime, and is the default of `fmx train`",
+    "max": "has the highest accuracy, for uses in which a prediction may take milliseconds; it is "
+    "a teacher of the other networks",
 }
 
 TEMPLATE = """# {name}: model card
@@ -76,7 +76,7 @@ CHOSEN_SEED = """
 This card is about seed {seed}, the best on the validation images.
 """
 
-PHOTOS_TEMPLATE = """Accuracy on photos that nothing was trained on, preprocessed by `fmx-run`: \
+PHOTOS_TEMPLATE = """Accuracy on photos that were not used for training, preprocessed by `fmx-run`: \
 {mean:.1%}, the mean of the kinds
 (`make model-cards PHOTOS=DIR`).
 
