@@ -57,7 +57,7 @@ _KEPT_SECONDS = 24 * 3600
 def _sources_digest() -> str:
     """SHA-256 of all that the shared models depend on, on this machine."""
     files = [ROOT / "constraints.txt", Path(__file__)]
-    for package in ("training", "export", "runtime", "benchmarks"):
+    for package in ("training", "export", "runtime", "benchmarks", "cli"):
         files += sorted((ROOT / package).glob("fmx_*/**/*.py"))
     digest = hashlib.sha256(platform.machine().encode())
     for file in files:

@@ -42,7 +42,7 @@ __all__ = [
     "classify_stream",
 ]
 
-# the module of each public name; of all others it is `errors`
+# the module of each public name that is not in `errors`
 _MODULES = {
     "Classifier": "classifier",
     "ModelMetadata": "model_file.metadata",

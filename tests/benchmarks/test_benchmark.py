@@ -46,6 +46,7 @@ def test_reports_are_written(files: Sequence[Path], labeled: LabeledImages, tmp_
     assert result.runs[0].variants[0].macs == len(files[2].name)
 
 
+@pytest.mark.slow
 def test_a_device_and_one_that_fails(
     sshd: Server,
     files: Sequence[Path],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,11 +80,22 @@ def fmx_in_process(
 
 @pytest.fixture(scope="session")
 def trained(
-    fmx: Callable[..., Completed], tmp_path_factory: pytest.TempPathFactory
+    fmx: Callable[..., Completed],
+    made_once: Callable[[str, Callable[[Path], None]], Path],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, Completed]:
     """A working folder in which ``baseline`` was trained for one epoch, and what was printed."""
-    folder = tmp_path_factory.mktemp("working")
-    return folder, fmx("train", "--recipe", "baseline", "--epochs", 1, cwd=folder)
+
+    def train(folder: Path) -> None:
+        (folder / "working").mkdir(parents=True)
+        done = fmx("train", "--recipe", "baseline", "--epochs", 1, cwd=folder / "working")
+        printed = [done.returncode, done.stdout, done.stderr]
+        (folder / "printed.json").write_text(json.dumps(printed), "utf-8")
+
+    made = made_once("fmx-train", train)
+    printed = json.loads((made / "printed.json").read_text("utf-8"))
+    folder = shutil.copytree(made / "working", tmp_path_factory.mktemp("trained") / "working")
+    return folder, subprocess.CompletedProcess(["fmx", "train"], *printed)
 
 
 @pytest.fixture(scope="session")

@@ -288,7 +288,7 @@ def test_a_model_without_metadata(name: str, exported: Path, tmp_path: Path) -> 
     original = exported / f"baseline.{name}"
     path = tmp_path / name
     path.write_bytes(original.read_bytes()[: metadata_of(original).model_bytes])
-    assert "carries no model metadata" in refusal(path)
+    assert "has no model metadata" in refusal(path)
     assert "fmx export" in refusal(path)
 
 

@@ -46,7 +46,7 @@ class LiteRTBackend:
             self._interpreter = module.Interpreter(model_content=content, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            # the interpreter puts what it was doing first and the cause last
+            # the interpreter's message ends with the cause
             lines = str(error).strip().splitlines()
             cause = lines[-1] if lines else "unknown"
             raise ModelFileError(f"{self.name} cannot load this TFLite file: {cause}") from error

@@ -51,7 +51,7 @@ class OnnxBackend:
                 content,
                 options,
                 providers=["CPUExecutionProvider"],
-                enable_fallback=0,  # or it tries again, and prints that to stdout
+                enable_fallback=0,  # otherwise it retries, and prints that to stdout
             )
         # ONNX Runtime's exceptions have no public base class
         except Exception as error:
@@ -72,7 +72,7 @@ class OnnxBackend:
         self.input_dtype = _DTYPES[inputs[0].type]
         output_shape = _fixed_shape(outputs[0].shape)
         self.output_size = output_shape[-1]
-        # bound once to arrays of our own: looking names up and allocating arrays takes more than
+        # bound once to preallocated arrays: looking names up and allocating arrays takes more than
         # a microsecond for each call
         self._input = np.zeros(self.input_shape, self.input_dtype)
         self._output = np.zeros(output_shape, np.float32)

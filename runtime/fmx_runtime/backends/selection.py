@@ -29,7 +29,7 @@ def open_backend(content: bytes, *, backend: BackendName | None, threads: int) -
     if model_format is None:
         raise ModelFileError("neither a TFLite nor an ONNX model")
     chosen = _choose(model_format, backend)
-    # each is imported here only: the other one's libraries may not be installed
+    # imported on demand: the libraries of the other one may not be installed
     if chosen == "onnxruntime":
         from fmx_runtime.backends.onnxruntime import OnnxBackend
 

@@ -29,7 +29,7 @@ class Job(NamedTuple):
     """A job whose options are checked and whose model is loaded.
 
     Attributes:
-        results: computed as they are asked for.
+        results: computed lazily.
         columns: of the results as CSV.
         count_results: returns the number of results, or None if that takes too long; None for jobs
             without a progress display.
@@ -71,7 +71,7 @@ def classify_images(
 
     Args:
         classifier: see `fmx_runtime.command.parallel.classify_stream`.
-        inputs: images, or errors in their place.
+        inputs: images; errors stand for images that cannot be read.
         top_k: number of labels per image.
         workers: number of images that are classified at a time.
     """

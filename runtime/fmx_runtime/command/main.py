@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``fmx-run`` and return its exit code.
 
     SIGINT and SIGTERM end the command without a traceback, from here until this function returns.
-    A signal that arrives earlier, while Python starts, or later is Python's to handle.
+    Signals that arrive before, while Python starts, or after are handled by Python.
 
     Args:
         arguments: of the command line; None for those of this process.
@@ -66,7 +66,7 @@ def _run_handling_errors(options: argparse.Namespace, received: Sequence[int]) -
         print_message(error)
         return error.exit_code
     except KeyboardInterrupt:
-        if options.watch or options.camera:  # the normal way to end them
+        if options.watch or options.camera:  # the normal way to end these modes
             return 0
         raise
     except OSError as error:
@@ -78,7 +78,7 @@ def _run_handling_errors(options: argparse.Namespace, received: Sequence[int]) -
 
 
 def _discard_stdout() -> None:
-    """Send to nowhere what Python would still try to write when it ends."""
+    """Redirect stdout to the null device, so that Python's flush at exit cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,7 +1,7 @@
 """Classify many images, one after the other or several at a time.
 
 `classify_stream` is public: ``from fmx_runtime import classify_stream``. It is what ``fmx-run
---threads N`` uses, and it goes on after an image that cannot be read.
+--threads N`` uses, and it continues after an image that cannot be read.
 
 Example:
     >>> from fmx_runtime import Classifier, classify_stream
@@ -146,8 +146,8 @@ def _wait_for_any(workers: Iterable[_Worker]) -> list[_Worker]:
 class _Worker:
     """A process, forked from this one, that classifies one chunk at a time.
 
-    Of the two processes one reads while the other writes, so they never wait for each other. If
-    this process ends, however it does, the worker finds nothing more to read and ends too.
+    One of the two processes always reads while the other writes, so there is no deadlock. If this
+    process ends for any reason, the worker reads the end of the pipe and ends too.
     """
 
     def __init__(self, classifier: Classifier, top_k: int) -> None:
@@ -184,7 +184,7 @@ class _Worker:
         return seconds, outcomes
 
     def stop(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
@@ -216,7 +216,7 @@ def _run_worker(
             pickle.dump(message, outcomes, pickle.HIGHEST_PROTOCOL)
             outcomes.flush()
     finally:
-        os._exit(0)  # cleanup is up to the parent process
+        os._exit(0)  # the parent process does the cleanup
 
 
 @contextlib.contextmanager

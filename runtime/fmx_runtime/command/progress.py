@@ -22,7 +22,7 @@ class Progress:
     """A line like ``1,234 of 10,000 images, 8,120/s``; nothing if there is no terminal."""
 
     def __init__(self, stream: TextIO | None, count_images: Callable[[], int | None]) -> None:
-        """Begin now.
+        """Start the clock; nothing is shown yet.
 
         Args:
             stream: where the line is shown if it is a terminal.

@@ -74,7 +74,7 @@ def self_test(classifier: Classifier) -> SelfTest:
     difference = float(np.nan_to_num(np.abs(actual - expected), nan=1, posinf=1).max())
     expected_top, actual_top = expected.argmax(axis=1), actual.argmax(axis=1)
     rows = np.arange(len(pixels))
-    # how much less probable the top label was at export than the top label of the export
+    # at export, how much more probable its top label was than this machine's top label
     lead = float((expected[rows, expected_top] - expected[rows, actual_top]).max())
     verdict: Verdict = "within tolerance"
     if np.array_equal(actual, expected):

@@ -15,10 +15,10 @@ _DEFAULT_COLUMNS = 80  # if the width of the terminal is unknown
 
 
 class StatusLine:
-    """The line of a terminal's cursor. It uses no escape sequences, so any terminal can show it."""
+    """The terminal line with the cursor. No escape sequences are used, so any terminal shows it."""
 
     def __init__(self, terminal: TextIO) -> None:
-        """Show nothing so far."""
+        """Store the stream; nothing is shown yet."""
         self._terminal = terminal
         self._shown = 0  # characters
 

@@ -73,7 +73,7 @@ def convert_image(image: Image.Image, mode: str, min_side: int | None) -> Image.
         ImageError: the image has no pixels.
     """
     if 0 in image.size:
-        raise ImageError("has no pixels: give an image that has some")
+        raise ImageError("has no pixels: give another image")
     if image.mode == "F" or image.mode.startswith("I"):
         image = _to_8_bits(image)
     factor = _reduction_factor(image.size, min_side)

@@ -1,6 +1,6 @@
 """Open an image in any form: a file, its bytes, a Pillow image or an array.
 
-Images come from strangers, so this package is careful with them:
+Images may come from untrusted sources, so this package takes precautions:
 
 - `formats`: only still-image formats are opened, recognized by their first bytes.
 - `files`: only regular files are read.
@@ -53,7 +53,7 @@ ImageLike = Union[str, "os.PathLike[str]", bytes, Image.Image, "NDArray[np.uint8
 An array is uint8 ``(h, w)``, ``(h, w, 1)`` or ``(h, w, 3)``.
 """
 
-_SMALL_PNG_BYTES = 1 << 16  # so little cannot do harm, and is read faster without a limit
+_SMALL_PNG_BYTES = 1 << 16  # small files cannot do harm, and are read faster without a limit
 _MAX_NAME_LENGTH = 512  # of a path in a message; longer ones are shortened
 _NAME_END_LENGTH = 200  # of each end of a shortened path
 
@@ -63,8 +63,7 @@ def open_image(
 ) -> Image.Image:
     """Return an image, upright, as 8-bit gray or RGB.
 
-    - The first frame of an animation, or the first page of a document, is taken. The others are
-      never decoded.
+    - Only the first frame of an animation, or the first page of a document, is decoded.
     - The image is turned and mirrored as its EXIF orientation says. Damaged EXIF data is ignored.
     - Transparency, deep colors and color profiles: see `fmx_runtime.images.color`.
     - An image with many more pixels than the caller needs is averaged down by a power of two. JPEG

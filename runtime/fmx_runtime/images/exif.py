@@ -2,7 +2,7 @@
 
 EXIF is a TIFF directory: a list of tags of 12 bytes each. Only the first directory is read, and
 only the orientation is taken from it, so hostile EXIF data costs nothing. `read_tiff_directory` is
-also what checks the tags of TIFF files, see `fmx_runtime.images.limits`.
+also used to check the tags of TIFF files, see `fmx_runtime.images.limits`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _JPEG_START_OF_SCAN = b"\xff\xda"
 _JPEG_SEGMENT_BYTES = 1 << 16  # no segment of a JPEG file, EXIF among them, is longer
 _SHORT_TYPE = 3  # a tag's values are 16-bit integers
 
-# What turns an image upright that was stored with an orientation of 2 to 8.
+# The transposition that turns an image with an orientation of 2 to 8 upright.
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -82,7 +82,7 @@ def read_tiff_directory(data: bytes, start: int | None = None) -> Iterator[TiffT
 
 
 def hide_jpeg_exif(content: bytes) -> bytes:
-    """Return a JPEG file whose EXIF Pillow does not find: it would parse all of it."""
+    """Hide the EXIF data of a JPEG file from Pillow, which would parse all of it."""
     return content.replace(_EXIF_HEADER, _HIDDEN_EXIF_HEADER)
 
 

@@ -1,4 +1,4 @@
-"""Read an image file from a path that may lead to anything.
+"""Read an image file from a path that may not be a regular file.
 
 Only regular files are read: a pipe or a device may never end, and to open one may wait for ever.
 """
@@ -25,13 +25,13 @@ def read_image_file(path: str) -> bytes:
             `fmx_runtime.images.decode.open_image` adds it.
     """
     try:
-        # O_NONBLOCK: do not wait until somebody writes into a pipe.
+        # O_NONBLOCK: do not wait for the writer of a pipe.
         # O_NOCTTY: do not let a terminal device become this process's terminal.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise ImageError(_open_failure(path, error)) from error
     try:
-        # fstat, not stat: by now the path may lead to another file than the one that is open
+        # fstat, not stat: the path may refer to another file by now
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"is {_describe_non_file(status.st_mode)}")
@@ -70,7 +70,7 @@ def _open_failure(path: str, error: OSError | ValueError) -> str:
 
 
 def _describe_non_file(mode: int) -> str:
-    """Say what kind of thing is not a regular file, and what to do."""
+    """Say what the path is instead of a regular file, and what to do."""
     if stat.S_ISDIR(mode):
         return "a folder, not an image: give the path of an image in it"
     if stat.S_ISFIFO(mode):

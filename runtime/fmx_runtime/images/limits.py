@@ -1,4 +1,4 @@
-"""Limits that keep a hostile image from taking all of the memory or the processor.
+"""Limits on the memory and the processor time that decoding an image may take.
 
 What decoding would take is computed from the header, before Pillow's decoder uses any memory.
 Pillow's own settings belong to the whole process and stay as they are.
@@ -44,7 +44,7 @@ _MAX_MEMORY_BYTES = 1 << 28  # the file, the decoder's work space and the decode
 _MAX_PIXELS_DECODED_IN_PYTHON = 1 << 19  # Pillow decodes a few rare kinds in Python, slowly
 _MAX_JPEG_SCANS = 100  # files have 1 to 15; each scan may cover the whole image
 
-# What may be read of a file. Honest headers take a few dozen calls.
+# Limits on reading a file. Valid headers take a few dozen calls.
 _HEADER_READ_CALLS = 10_000
 _HEADER_READ_BYTES = 1 << 24
 _PIXEL_READ_CALLS = 1 << 20
@@ -65,7 +65,7 @@ _JPEG_START_OF_SCAN = b"\xff\xda"
 
 
 class BoundedFile(io.BytesIO):
-    """A file in memory that can be read only so often and so much.
+    """A file in memory with a limited number of reads and bytes.
 
     A header may consist of a million comments or empty chunks, or may refer to the same bytes
     again and again.
@@ -201,7 +201,7 @@ def check_tiff_tags(content: bytes) -> None:
             if start is None and tag.number in _SUBDIRECTORY_TAGS:
                 pending.append(tag.value)
     if numbers > _MAX_TAG_NUMBERS or tag_bytes > _MAX_TAG_BYTES:
-        raise ImageError("has too large tags: save it as PNG or JPEG")
+        raise ImageError("has TIFF tags that are too large: save it as PNG or JPEG")
 
 
 def _tiff_block_bytes(image: Any) -> int:

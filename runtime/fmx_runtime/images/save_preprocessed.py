@@ -1,4 +1,4 @@
-"""Save the preprocessed pixels of an image as a PNG file, to see what the network sees."""
+"""Save the preprocessed pixels of an image as a PNG file, to show what the network sees."""
 
 from __future__ import annotations
 

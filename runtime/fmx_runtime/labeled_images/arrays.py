@@ -39,7 +39,7 @@ def read_arrays(path: Path) -> LabeledImages | UnlabeledImages:
 
 
 def save(labeled: LabeledImages, path: Path) -> None:
-    """Write images, which have to be an array, into an ``.npz`` file that `read` reads."""
+    """Write images, which must be an array, to an ``.npz`` file that `read` reads."""
     np.savez_compressed(
         path,
         images=np.asarray(labeled.images),

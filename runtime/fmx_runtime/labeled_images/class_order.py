@@ -1,4 +1,4 @@
-"""Give the classes of images the numbers that a model gives them."""
+"""Map the classes of labeled images to the class numbers of a model."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def class_numbers(
         data: name of the images, for messages.
         classes: the classes' names: those of folders, or of an ``.npz`` file.
         labels: the model's labels.
-        used: the classes that have images. Another one need not be among the labels.
-        allow_missing: whether there may be labels that are no class.
+        used: the classes that have images. Classes without images need not be among the labels.
+        allow_missing: whether labels without a class are accepted.
 
     Returns:
         int64 ``(len(classes),)``; -1 for a class without images that is not among the labels.
@@ -97,7 +97,7 @@ def _numbers_by_name(labels: Sequence[str]) -> dict[str, int]:
     for number, label in enumerate(labels):
         for name in _folder_names(label):
             numbers.setdefault(name, number)
-    # a label itself counts more than another label's way to be written
+    # an exact label takes precedence over the folder name of another label
     numbers.update({_normalized(label): number for number, label in enumerate(labels)})
     return numbers
 

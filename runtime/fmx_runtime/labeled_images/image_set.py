@@ -100,7 +100,7 @@ class ImageSet:
 
     def take(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
         """Return the images at ``indices``, in that order."""
-        return dataclasses.replace(self, **self._taken(np.asarray(indices, np.int64)))
+        return dataclasses.replace(self, **self._selected_attributes(np.asarray(indices, np.int64)))
 
     def content_hashes(self, salt: bytes = b"") -> list[bytes]:
         """Return the SHA-256 of ``salt`` and each image's content: of its file, or its pixels.
@@ -110,7 +110,7 @@ class ImageSet:
         """
         return [hashlib.sha256(salt + _content(image)).digest() for image in self.images]
 
-    def _taken(self, indices: NDArray[np.int64]) -> dict[str, Any]:
+    def _selected_attributes(self, indices: NDArray[np.int64]) -> dict[str, Any]:
         """Return the attributes that differ in a selection of the images."""
         if isinstance(self.images, np.ndarray):
             images: Any = self.images[indices]
@@ -182,8 +182,8 @@ class LabeledImages(ImageSet):
             check_label_range(self.name, labels, len(class_names))
         return dataclasses.replace(self, labels=labels, class_names=tuple(class_names))
 
-    def _taken(self, indices: NDArray[np.int64]) -> dict[str, Any]:
-        return {**super()._taken(indices), "labels": self.labels[indices]}
+    def _selected_attributes(self, indices: NDArray[np.int64]) -> dict[str, Any]:
+        return {**super()._selected_attributes(indices), "labels": self.labels[indices]}
 
 
 def _preprocessing(spec: InputSpec) -> tuple[object, ...]:

@@ -1,4 +1,4 @@
-"""Choose images at random, each class in proportion.
+"""Draw random samples of labeled images, stratified by class.
 
 The order comes from the raw output of a bit generator, which NumPy promises never to change. So a
 seed chooses the same images on every machine and with every version of NumPy.
@@ -19,7 +19,7 @@ __all__ = ["balanced_sample", "proportional_sample", "random_bytes"]
 
 
 def balanced_sample(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
-    """Choose different images, as many of each class as possible alike.
+    """Draw without replacement, with the same number of images of each class if possible.
 
     The classes take turns, so the first images of the sample are a balanced sample too. A class
     that has no more images leaves its turns to the others.
@@ -38,7 +38,7 @@ def balanced_sample(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[
 
 
 def proportional_sample(labels: NDArray[np.int64], size: int, seed: int) -> NDArray[np.bool_]:
-    """Choose different images, of each class its share, rounded down or up.
+    """Draw without replacement, each class in proportion, rounded down or up.
 
     Args:
         labels: int64 ``(n,)``, class numbers from 0 on.
@@ -81,7 +81,7 @@ def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _proportional(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
-    """Share out ``total`` in proportion to ``counts``; the largest remainders are rounded up."""
+    """Divide ``total`` in proportion to ``counts``; the largest remainders are rounded up."""
     quotas, remainders = np.divmod(counts * total, counts.sum())
     rounded_up = np.argsort(-remainders, kind="stable")[: total - quotas.sum()]
     quotas[rounded_up] += 1

@@ -110,7 +110,7 @@ def read_metadata(content: bytes) -> str:
     metadata = find_metadata(content)
     if metadata is None:
         raise ModelFileError(
-            "carries no model metadata: it is cut off, or was not written by 'fmx export'; export "
+            "has no model metadata: it is cut off, or was not written by 'fmx export'; export "
             "again, or give the class names of an external model with 'fmx-run --labels FILE'"
         )
     return metadata

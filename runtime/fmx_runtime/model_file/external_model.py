@@ -1,4 +1,4 @@
-"""Metadata for an external model: what a sandbox process finds out, and what the user states."""
+"""Metadata for an external model: found out in a sandbox process, or stated by the user."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def describe_external_model(
     backend: BackendName | None = None,
     threads: int = 1,
 ) -> ModelMetadata:
-    """Return metadata for a model file that carries none.
+    """Return metadata for a model file that has none.
 
     The model is run in a sandbox process first, see `run_in_sandbox`. Images will be stretched to
     the input size, as most training does, and never inverted. A uint8 input takes pixel values
@@ -83,13 +83,13 @@ def describe_external_model(
         precision is ``int8`` for a uint8 input and ``float32`` for a float32 input.
 
     Raises:
-        ModelFileError: the file has metadata of its own, cannot be opened, does not classify
+        ModelFileError: the file has metadata, cannot be opened, does not classify
             single images with channels last, has another number of classes, or needs
             ``input_range``.
         BackendError: no interpreter for it is installed.
     """
     if find_metadata(content) is not None:
-        raise ModelFileError("carries model metadata with labels: leave out labels of your own")
+        raise ModelFileError("has model metadata with labels: do not give other labels")
     signature = run_in_sandbox(content, backend=backend, threads=threads)
     _check_labels(labels, signature.classes)
     scale, offset = _scale_and_offset(content, signature, input_range)

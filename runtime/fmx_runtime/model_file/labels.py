@@ -51,8 +51,8 @@ def read_distinct_labels(path: Path) -> tuple[str, ...]:
     for line, name in enumerate(names, 1):
         if name in lines:
             raise DataError(
-                f"'{path}' (labels): line {line} says {name!r}, as line {lines[name]} does; "
-                "each class needs a name of its own"
+                f"'{path}' (labels): line {line} repeats {name!r} of line {lines[name]}; "
+                "class names must be distinct"
             )
         lines[name] = line
     return names

@@ -1,7 +1,7 @@
 """The model metadata: one JSON document inside each model file.
 
-It states what a reader needs to run the model correctly, how the file was made, and what it was
-measured to do. docs/model-file.md specifies it. Standard library only.
+It states what a reader needs to run the model correctly, how the file was made, and its
+measured accuracy. docs/model-file.md specifies it. Standard library only.
 
 History of the schema:
 

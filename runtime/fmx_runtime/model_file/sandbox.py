@@ -2,8 +2,8 @@
 
 Interpreters trust the bytes that they are given. A damaged or hostile file can make them crash, run
 forever or fill the memory, and Python cannot catch any of that. So a file without checked metadata
-is opened in a child process first, where it has to classify two images. Whatever ends that process
-is an error message here::
+is opened in a child process first, where it has to classify two images. If that process
+ends early, the reason becomes an error message::
 
     python -m fmx_runtime.model_file.sandbox BACKEND THREADS < MODEL
 
@@ -213,7 +213,7 @@ def _read_signature(model: Backend) -> dict[str, Any]:
         ):
             raise ModelFileError(
                 f"returns {output.dtype} {(1, *output.shape)}, expected one number for each of at "
-                "least two classes: it does not classify images"
+                "least two classes: it is not an image classifier"
             )
         if not np.isfinite(output).all():
             raise ModelFileError("returns values that are not finite: it is damaged")
@@ -240,7 +240,7 @@ def _check_input(shape: tuple[int, ...], dtype: str) -> None:
         raise ModelFileError(f"takes {shape}, expected one image (1, height, width, 1 or 3)")
     if 1 in shape[1:3]:
         raise ModelFileError(
-            "leaves the size of its images open; export it with a fixed height and width"
+            "has a variable image size; export it with a fixed height and width"
         )
     if dtype not in {"float32", "uint8"}:
         raise ModelFileError(

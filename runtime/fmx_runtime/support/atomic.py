@@ -29,7 +29,7 @@ def make_folder(path: Path) -> Path:
         with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _output_error(path, error) from error
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _output_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -71,7 +71,7 @@ def as_output_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _output_error(folder, error) from error
 
 
 def sync(path: Path) -> None:
@@ -83,7 +83,7 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _refused(path: Path, error: OSError) -> OutputError:
+def _output_error(path: Path, error: OSError) -> OutputError:
     """Return the error with its path, the system's reason and what to do."""
     reason = error.strerror or str(error)
     if isinstance(error, FileExistsError):  # raised for a folder's path

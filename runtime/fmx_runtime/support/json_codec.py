@@ -22,7 +22,7 @@ _MAX_VALUE_CHARACTERS = 60
 
 
 class CodecError(ValueError):
-    """What is wrong with a JSON document, worded to follow its name: ``lacks 'input.width'``."""
+    """A JSON document is wrong. Messages follow the document's name: ``lacks 'input.width'``."""
 
 
 def encode(value: Any, *, indent: int | None = None) -> str:

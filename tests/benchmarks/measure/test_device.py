@@ -61,6 +61,7 @@ def test_a_device_measures(
     assert not sshd.left_behind()
 
 
+@pytest.mark.slow
 def test_a_lost_connection(
     sshd: Server, files: Sequence[Path], npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

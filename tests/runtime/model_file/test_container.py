@@ -66,7 +66,7 @@ def test_a_model_without_metadata(name: str, exported: Path) -> None:
     content = (exported / f"baseline.{name}").read_bytes()
     model = content[: ModelMetadata.from_json(read_metadata(content)).model_bytes]
     with pytest.raises(
-        ModelFileError, match=r"carries no model metadata.*export again.*--labels FILE"
+        ModelFileError, match=r"has no model metadata.*export again.*--labels FILE"
     ):
         read_metadata(model)
     assert find_metadata(model) is None
@@ -76,7 +76,7 @@ def test_a_model_without_metadata(name: str, exported: Path) -> None:
 def test_an_entry_of_another_name(name: str, exported: Path) -> None:
     """An entry or property of another name is not taken for metadata."""
     content = (exported / f"baseline.{name}").read_bytes()
-    with pytest.raises(ModelFileError, match="carries no model metadata"):
+    with pytest.raises(ModelFileError, match="has no model metadata"):
         read_metadata(content.replace(METADATA_KEY.encode(), b"xxx.json"))
 
 

@@ -293,7 +293,7 @@ def test_logits_are_detected(exported: Path, splits: Splits, tmp_path: Path) -> 
 def test_a_model_with_metadata_is_refused(name: str, exported: Path) -> None:
     """A file with metadata does not take other labels."""
     content = (exported / f"baseline.{name}").read_bytes()
-    with pytest.raises(ModelFileError, match="carries model metadata with labels: leave out"):
+    with pytest.raises(ModelFileError, match="has model metadata with labels: do not give"):
         describe_external_model(content, labels=LABELS)
 
 

@@ -410,7 +410,7 @@ def test_damaged_files(name: str, exported: Path, tmp_path: Path) -> None:
     # each step of the way has met some
     for why in (
         "checksum differs",
-        "carries no model metadata",
+        "has no model metadata",
         "is damaged: its model metadata cannot",
     ):
         assert any(why in outcome for outcome in outcomes)

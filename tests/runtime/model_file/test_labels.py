@@ -67,7 +67,7 @@ def test_distinct_names(tmp_path: Path) -> None:
     path.write_text("one\ntwo\n", "utf-8")
     assert read_distinct_labels(path) == ("one", "two")
     path.write_text("one\ntwo\none\n", "utf-8")
-    with pytest.raises(DataError, match=r"labels.: line 3 says 'one', as line 1 does"):
+    with pytest.raises(DataError, match=r"labels.: line 3 repeats 'one' of line 1"):
         read_distinct_labels(path)
 
 

@@ -1,4 +1,4 @@
-"""Smoothing: neighboring pixels of similar color pull each other's belief together."""
+"""Smoothing: neighboring pixels of similar color adjust their beliefs to each other."""
 
 from __future__ import annotations
 
