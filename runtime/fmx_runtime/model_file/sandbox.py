@@ -239,9 +239,7 @@ def _check_input(shape: tuple[int, ...], dtype: str) -> None:
     if not is_image or shape[0] != 1 or shape[3] not in _CHANNELS:
         raise ModelFileError(f"takes {shape}, expected one image (1, height, width, 1 or 3)")
     if 1 in shape[1:3]:
-        raise ModelFileError(
-            "has a variable image size; export it with a fixed height and width"
-        )
+        raise ModelFileError("has a variable image size; export it with a fixed height and width")
     if dtype not in {"float32", "uint8"}:
         raise ModelFileError(
             f"takes {dtype} values, expected float32 or uint8; convert it again, for int8 with "

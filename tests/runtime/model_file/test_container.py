@@ -65,9 +65,7 @@ def test_a_model_without_metadata(name: str, exported: Path) -> None:
     """The message for a model without metadata says what to do."""
     content = (exported / f"baseline.{name}").read_bytes()
     model = content[: ModelMetadata.from_json(read_metadata(content)).model_bytes]
-    with pytest.raises(
-        ModelFileError, match=r"has no model metadata.*export again.*--labels FILE"
-    ):
+    with pytest.raises(ModelFileError, match=r"has no model metadata.*export again.*--labels FILE"):
         read_metadata(model)
     assert find_metadata(model) is None
 
