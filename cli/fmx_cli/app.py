@@ -1,6 +1,6 @@
 """The command ``fmx``: registers its sub-commands.
 
-Results go to stdout, everything else to stderr. Each sub-command is a module of its own, which
+Results go to stdout, everything else to stderr. Each sub-command is a separate module, which
 imports heavy libraries only when it runs, so that ``fmx --help`` is fast.
 """
 

@@ -15,8 +15,8 @@ def compare(
         list[str] | None,
         typer.Option(
             metavar="LIMIT",
-            help="Exit with 1 if this is true beyond noise, such as 'latency_p50 > +10%' or "
-            "'accuracy < -0.2'; may be repeated.",
+            help="Exit with 1 if a significant change is beyond this limit, such as "
+            "'latency_p50 > +10%' or 'accuracy < -0.2'; may be repeated.",
         ),
     ] = None,
 ) -> None:

@@ -72,7 +72,7 @@ def export(
         typer.Option(
             metavar="N",
             min=1,
-            help="Number of calibration images; the others validate. Default: 500.",
+            help="Number of calibration images; the others are for validation. Default: 500.",
         ),
     ] = None,
     input_range: Annotated[

@@ -1,4 +1,4 @@
-"""The options of a training run, and the checks that they go together."""
+"""The options of a training run, and checks that they are compatible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LARGEST_IMAGE_SIZE = 512
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What to train and on which images: the options of ``fmx train``.
+    """The options of ``fmx train``: what to train, and on which images.
 
     Attributes:
         recipe: name of a recipe; None for the one that fits the images.
@@ -58,7 +58,7 @@ class TrainOptions:
     weights: str | None = None
 
     def choose_recipe(self) -> Recipe:
-        """Check that the options of a new run go together, and return its recipe.
+        """Check that the options of a new run are compatible, and return its recipe.
 
         Raises:
             DataError: two options exclude each other, one needs another, or a value is invalid.

@@ -93,7 +93,7 @@ def start_run(
         The run, for `complete_run`.
 
     Raises:
-        DataError: the options do not go together, the images or teachers cannot be used, or the
+        DataError: the options are not compatible, the images or teachers cannot be used, or the
             folder holds a run already.
         OutputError: the folder cannot be written to.
     """
@@ -170,7 +170,7 @@ def resume_run(options: TrainOptions, runs: Path) -> PreparedRun:
 
 
 def complete_run(prepared: PreparedRun, *, report: Callable[[str], None]) -> Metrics:
-    """Train a run from where it stands to its last epoch, and write all its files.
+    """Train a run from its last checkpoint to its last epoch, and write all its files.
 
     Args:
         prepared: the run with its images and teachers.

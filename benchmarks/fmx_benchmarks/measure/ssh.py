@@ -266,7 +266,7 @@ class Connection:
         raise ConnectionLostError(f"{self.device}: {reason}")
 
     def _in_folder(self, script: str) -> str:
-        # in a session of its own, so that the folder's owner can kill all that is started; what
+        # in a separate session, so that the folder's owner can kill all that is started; what
         # libraries leave in the temporary folder is removed with the folder
         recorded = shlex.quote(f'echo $$ > "$$.pid"; {script}')
         folder = shlex.quote(self.folder)

@@ -1,4 +1,4 @@
-"""The results in sentences: headlines, how it was measured, warnings, facts about the machine."""
+"""The results in sentences: headlines, methods, warnings, facts about the machine."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def headlines(analysis: Analysis) -> tuple[str, ...]:
 
 
 def notes(analysis: Analysis) -> tuple[str, ...]:
-    """Return how it was measured and what to be careful about, a sentence each."""
+    """Return sentences about the method of measurement, and warnings."""
     settings, images = analysis.run.settings, len(analysis.result.labels)
     core = "" if settings.core is None else f" on processor core {settings.core}"
     method = (
@@ -92,7 +92,7 @@ def _warnings(analysis: Analysis) -> Iterable[str]:
 
 
 def compare_predictions(result: Result) -> tuple[str, ...]:
-    """Return a sentence for each file on each device: whether its labels are those of here."""
+    """Return a sentence for each file on each device: whether it predicts the local run's labels."""
     local = {variant.sha256: variant for variant in result.runs[0].variants}
     sentences = []
     for run in result.runs[1:]:

@@ -1,4 +1,4 @@
-"""The statistics of one machine's run, computed from the raw samples when they are asked for."""
+"""The statistics of one machine's run, computed from the raw samples on demand."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Analysis:
         return metrics.confusion_matrix(self.labels, _predictions(variant), classes)
 
     def disagreements(self, variant: Variant) -> NDArray[np.int64]:
-        """Return the numbers of the images that the reference predicts otherwise, ascending."""
+        """Return the indices of the images with another label than the reference's, ascending."""
         return np.flatnonzero(_predictions(variant) != _predictions(self.reference))
 
     def log_loss(self, variant: Variant) -> float:

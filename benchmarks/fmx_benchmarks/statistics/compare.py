@@ -129,7 +129,7 @@ def _compare(name: str, old: Side, new: Side) -> Iterator[Change | Unknown]:
         before, after = value(metric, old), value(metric, new)
         if before is None and after is None:
             continue  # for example the speed-up of a float file
-        reason = _why_incomparable(metric, old, new)
+        reason = _incomparable_reason(metric, old, new)
         if reason is not None:
             yield Unknown(name, metric, reason)
         elif before is None or after is None:
@@ -139,8 +139,8 @@ def _compare(name: str, old: Side, new: Side) -> Iterator[Change | Unknown]:
             yield Change(name, metric, before, after, change(metric, old, new))
 
 
-def _why_incomparable(metric: str, old: Side, new: Side) -> str | None:
-    """Return why two values do not measure the same; None if they do."""
+def _incomparable_reason(metric: str, old: Side, new: Side) -> str | None:
+    """Return why two values are not comparable; None if they are."""
     if METRICS[metric].is_timing and (differing := _machine_differences(old, new)):
         return f"times{on_device(new.analysis.run)} are not compared: {differing}"
     batches = [max(side.analysis.run.settings.batches, default=0) for side in (old, new)]

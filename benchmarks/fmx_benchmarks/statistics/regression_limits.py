@@ -119,11 +119,11 @@ def parse(text: str) -> RegressionLimit:
 def judge(limit: RegressionLimit, comparison: Comparison) -> Verdict:
     """Check a limit against all changes of a comparison."""
     violations = tuple(change for change in comparison.changes if limit.is_broken_by(change))
-    return Verdict(limit, violations, _why_unjudged(limit, comparison))
+    return Verdict(limit, violations, _unjudged_reasons(limit, comparison))
 
 
-def _why_unjudged(limit: RegressionLimit, comparison: Comparison) -> tuple[str, ...]:
-    """Return why the limit cannot be judged, each reason once; nothing if it can."""
+def _unjudged_reasons(limit: RegressionLimit, comparison: Comparison) -> tuple[str, ...]:
+    """Return the distinct reasons why the limit cannot be judged; empty if it can."""
     reasons = [
         one.reason
         for one in comparison.unknown

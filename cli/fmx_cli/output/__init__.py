@@ -1,1 +1,1 @@
-"""What the commands print."""
+"""Print the output of the commands."""

@@ -1,4 +1,4 @@
-"""What ``fmx export`` prints in the end."""
+"""Print the results of an export, as ``fmx export`` does at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``fmx inspect`` prints: facts about the file, its operators and what they cost."""
+"""Print an inspection, as ``fmx inspect`` does: the file, its operators and their costs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _facts(inspection: Inspection) -> Iterator[tuple[str, str, str]]:
 
 
 def _metadata_facts(metadata: ModelMetadata) -> Iterator[tuple[str, str, str]]:
-    """Yield the lines that only the model metadata knows."""
+    """Yield the lines that are taken from the model metadata."""
     yield "", f"{metadata.output} of {len(metadata.labels):,} classes", ""
     more = ", …" if len(metadata.labels) > _MAX_LABELS else ""
     yield "labels", ", ".join(metadata.labels[:_MAX_LABELS]) + more, ""

@@ -1,4 +1,4 @@
-"""What ``fmx train`` prints in the end."""
+"""Print the metrics of a training run, as ``fmx train`` does at the end."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the commands do: call the libraries one after the other and print the results."""
+"""Run the commands: call the libraries one after the other and print the results."""

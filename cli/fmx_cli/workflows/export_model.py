@@ -41,10 +41,10 @@ _TIMED_IMAGES = 40
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """What to write, for any model.
+    """The options that apply to any model.
 
     Attributes:
-        formats: kinds of files.
+        formats: file formats to write.
         calibration_size: number of calibration images; None for `_CALIBRATION_SIZE`, or all if
             there are fewer.
         max_accuracy_drop: largest loss of accuracy against Keras, in percentage points.
@@ -68,7 +68,7 @@ class ExternalModelOptions:
     Attributes:
         labels: text file with the names of its classes.
         calibration: folder or ``.npz`` file of images, see `fmx_runtime.labeled_images`.
-        input_range: the values that pixels had in the training; ``auto`` to find it out.
+        input_range: the range of the input values in training; ``auto`` to infer it.
         allow_code: whether code in the model file may run.
     """
 

@@ -73,7 +73,7 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
         half: onnx.ModelProto = convert_float_to_float16(model, keep_io_types=True)
         normalize_graph(half.graph)
         onnx.checker.check_model(half, full_check=True)
-    # onnxruntime raises ValueError, the checker types of its own
+    # onnxruntime raises ValueError, the checker raises library-specific types
     except Exception as error:
         raise ExportError(f"cannot convert to float16 ONNX: {error_summary(error)}") from error
     return half
@@ -105,7 +105,7 @@ def _convert(model: Any, spec: InputSpec) -> onnx.ModelProto:
 def _inline_inner_functions() -> Iterator[None]:
     """Trace inner functions as part of the outer one.
 
-    Keras traces grouped convolutions as functions of their own, which tf2onnx does not convert.
+    Keras traces grouped convolutions as separate functions, which tf2onnx does not convert.
     """
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)

@@ -115,7 +115,7 @@ def _parameters_at(
 
 
 class _Tensors:
-    """All that the file states of each tensor, by tensor name."""
+    """What the file states about each tensor, by tensor name."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ def _multiply_accumulates(
 ) -> int | None:
     """Return `fmx_export.common.graph.Operator.multiply_accumulates` of a node.
 
-    Grouped convolutions need no case of their own: their weights have fewer input channels.
+    Grouped convolutions need no special case: their weights have fewer input channels.
     """
     attributes = {item.name: item.i for item in node.attribute}
     match node.op_type:

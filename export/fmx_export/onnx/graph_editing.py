@@ -115,7 +115,7 @@ class NodeChain:
         return full_name
 
     def replace(self, old: Sequence[onnx.NodeProto]) -> None:
-        """Put the chain in the place of the nodes ``old``, whose last output's name it takes over.
+        """Replace the nodes ``old`` by the chain, which takes over the name of their last output.
 
         Constants that only the old nodes read are dropped.
         """

@@ -67,7 +67,7 @@ def onnx_layer_errors(
             powers = _powers(float_model, qdq_model, inputs, Path(folder))
             weights = _weight_errors(float_model, qdq_model, Path(folder))
         return _layers(float_model, qdq_model, powers, weights)
-    # onnxruntime and onnx raise RuntimeError, ValueError and types of their own
+    # onnxruntime and onnx raise RuntimeError, ValueError and library-specific types
     except Exception as error:
         raise ExportError(
             f"cannot compare the layers of the int8 ONNX model with float: {error_summary(error)}"
@@ -188,13 +188,13 @@ def _layers(
             tensor=name,
             operator=layer.op_type,
             snr_db=snr[name],
-            weight_snr_db=_at_most_exact(weights.get(layer.name)),
+            weight_snr_db=_clip_to_exact(weights.get(layer.name)),
             exclude=with_consumers(layer.name, consumers, pass_through_ops),
         )
         for name, layer in layers.items()
     )
 
 
-def _at_most_exact(decibels: float | None) -> float | None:
+def _clip_to_exact(decibels: float | None) -> float | None:
     """Limit a ratio to `EXACT_DB`; onnxruntime returns a larger one for equal values."""
     return None if decibels is None else min(decibels, EXACT_DB)

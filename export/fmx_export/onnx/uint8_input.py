@@ -72,7 +72,7 @@ def to_uint8_input(quantized: onnx.ModelProto, spec: InputSpec) -> onnx.ModelPro
     drop_unused_opsets(model)
     try:
         onnx.checker.check_model(model, full_check=True)
-    # the checker and shape inference raise types of their own
+    # the checker and shape inference raise library-specific types
     except Exception as error:
         raise ExportError(
             f"the int8 ONNX model is not valid: {error_summary(error)}; "

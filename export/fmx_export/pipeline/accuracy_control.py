@@ -84,7 +84,7 @@ def search_config(
         progress(_describe(config))
         model = quantizer.quantize(config)
         if config.excluded_layers and not _has_int8_arithmetic(model):
-            return None  # it would be accurate enough, but int8 in name only
+            return None  # accurate enough, but only because nothing is computed in int8
         accuracy = measure(model, config)
         passed = accuracy_drop(accuracy) <= max_accuracy_drop
         attempts.append(

@@ -29,7 +29,7 @@ class Converter:
     """Converts a source model to any format; float models and calibrations are cached."""
 
     def __init__(self, source: SourceModel, calibration: NDArray[np.uint8], target: Target) -> None:
-        """Nothing is converted yet.
+        """Store the arguments; nothing is converted yet.
 
         Args:
             source: the Keras model and its input.

@@ -60,7 +60,7 @@ def read_external_model(
     seed: int,
     report: Callable[[str], None],
 ) -> ExternalModel:
-    """Read a Keras model file, and find out what its export needs to know.
+    """Read a Keras model file, and determine what its export needs.
 
     Calibration takes training images, and the result is checked with validation images. Images
     without splits are divided into both. Test images are not used, so that nothing is chosen by
@@ -72,7 +72,7 @@ def read_external_model(
             random ones show whether the files compute what the model computes.
         images_name: name of the images in the model metadata.
         labels: text file with the names of the classes; None if they are not known.
-        input_range: the values that pixels had in the training; None to find it out.
+        input_range: the range of the input values in training; None to infer it.
         allow_code: whether code in the model file may run.
         calibration_size: the most images to calibrate with.
         seed: of the choice of images, 0 or more.
@@ -80,7 +80,7 @@ def read_external_model(
 
     Raises:
         KerasModelError: the model cannot be read, is not an image classifier that can be exported,
-            or its input range cannot be found out.
+            or its input range cannot be inferred.
         DataError: the labels or the images do not fit the model.
     """
     names = read_distinct_labels(labels) if labels else None
@@ -107,7 +107,7 @@ def read_external_model(
         names = names or next(iter(labeled.values())).class_names or None
         arrays = _decode(labeled, images_name, spec, report)
         digest = _digest(arrays)
-        calibration, validation = _divide(arrays, images_name, calibration_size, seed, report)
+        calibration, validation = _split_images(arrays, images_name, calibration_size, seed, report)
     input_range = input_range or choose_input_range(model, path, calibration, report)
     keras_digest = provenance.weights_digest(model)
     model, spec = fold_rescaling(model, input_spec(model, input_range))
@@ -175,7 +175,7 @@ def _decode(
     arrays = {}
     for split, some in images.items():
         if split == "test":
-            continue  # test images choose nothing
+            continue  # test images are not used to choose anything
         readable = some.readable(spec, report=report)
         full_name = name if split == "all" else f"{name} {split}"
         arrays[split] = ImageArray(full_name, readable.pixels(spec), readable.labels)
@@ -187,7 +187,7 @@ def _decode(
     return arrays
 
 
-def _divide(
+def _split_images(
     arrays: Mapping[Any, ImageArray],
     name: str,
     size: int,

@@ -1,4 +1,4 @@
-"""The formats that an export can write; docs/formats.md says when to use which."""
+"""The formats that an export can write; docs/export.md says when to use which."""
 
 from __future__ import annotations
 

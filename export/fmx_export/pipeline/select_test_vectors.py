@@ -1,4 +1,4 @@
-"""Select the images that travel in a model file as its test vectors."""
+"""Select the images that are stored in a model file as its test vectors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _UnlabeledImages:
 
 
 def select_test_vectors(reference: Reference) -> NDArray[np.uint8]:
-    """Return the validation images whose predictions show a changed network best.
+    """Return the validation images whose predictions are most sensitive to changes of the network.
 
     These are images for which the Keras model's top probability is near 0.6, each with another
     predicted label. There are three, or fewer where three would take more than 100 kB.

@@ -1,4 +1,4 @@
-"""Find the input range of a Keras model: the values that pixels had in its training."""
+"""Determine the input range of a Keras model: the range of its input values in training."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def infer_input_range(model: Any, path: Path, images: ValidationImages) -> dict[
     if labels is None:
         raise InputRangeError(
             f"'{path}' does not state its input range; add --input-range 0..1, -1..1 or 0..255, "
-            "the values that 0 and 255 became in its training, or give labeled images"
+            "the values of the pixels 0 and 255 in its training, or give labeled images"
         )
     accuracies: dict[InputRange, float] = {}
     cross_entropies: dict[InputRange, float] = {}

@@ -1,7 +1,7 @@
 """Read the configuration of a saved Keras model, and find code and custom objects in it.
 
 A model file is untrusted data: it names the classes and functions that it needs, and can contain
-code. Keras' safe mode refuses most of that while it loads. Here it is searched for before Keras
+code. Keras' safe mode refuses most of that while it loads. This module searches for it before Keras
 loads anything, in both file formats, so that the error message can name what was found.
 """
 

@@ -114,7 +114,7 @@ def _import(custom: CustomObject, path: Path) -> Any:
     if custom.module in {None, "__main__"}:
         raise UnknownObjectError(
             f"'{path}' needs {custom.name}, which was defined in the script that saved the model; "
-            "move it into a module of its own, and save the model again"
+            "move it into a separate module, and save the model again"
         )
     try:
         return getattr(importlib.import_module(str(custom.module)), custom.name)
@@ -134,7 +134,7 @@ def _with_one_input_and_output(model: Any, path: Path) -> Any:
     if counts != (1, 1):
         raise MultipleInputsOutputsError(
             f"'{path}' has {counts[0]} inputs and {counts[1]} outputs; an image classifier has one "
-            "of each: keras.Model(one_input, one_output) cuts it out of a larger network"
+            "of each: extract it from a larger network with keras.Model(one_input, one_output)"
         )
     if isinstance(model, keras.Sequential):
         return model

@@ -1,4 +1,4 @@
-"""What calibration and quantization need of LiteRT's interpreter."""
+"""Helpers around LiteRT's interpreter for calibration and quantization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare the two implementations of int8 kernels that a TFLite file meets on devices."""
+"""Compare the two implementations of int8 kernels that run TFLite files on devices."""
 
 from __future__ import annotations
 

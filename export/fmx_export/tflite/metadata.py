@@ -1,6 +1,6 @@
 """Write the standard TFLite metadata, which MediaPipe, Android Studio and other tools read.
 
-It is a flatbuffer of its own in one of the model's buffers. It describes normalization, color
+It is a separate flatbuffer in one of the model's buffers. It describes normalization, color
 space and output, and refers to the labels in ``labels.txt`` behind the model. The slots of the
 fields are those of the public schemas: ``metadata_schema.fbs``, and ``schema.fbs`` for the model.
 

@@ -29,7 +29,7 @@ class TFLiteQuantizer:
     def __init__(
         self, model: Any, float_model: bytes, spec: InputSpec, calibration: NDArray[np.uint8]
     ) -> None:
-        """Store what is quantized.
+        """Store the arguments; nothing is quantized yet.
 
         Args:
             model: built Keras model.

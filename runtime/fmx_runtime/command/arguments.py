@@ -128,8 +128,8 @@ def _add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--input-range",
         choices=("0..1", "-1..1", "0..255"),
-        help="for an external model with float input: what black and white pixels become, if the "
-        "model does not say so itself; write --input-range=-1..1",
+        help="for an external model with float input: the values of black and white pixels in the "
+        "input tensor, if the file does not state them; write --input-range=-1..1",
     )
 
 

@@ -25,7 +25,7 @@ CHECK_SECONDS = 1.0
 _SETTLE_SECONDS = 0.2  # a writer that closes a file often opens it again at once
 _UNCHANGED_SECONDS = 2.0  # a file whose writer was not seen is complete if unchanged for so long
 _EVENT_BURST = 256  # after so many events without a pause, the kernel may have dropped some
-_FILE_CLOCK_SECONDS = 0.02  # file systems keep times with the kernel's tick, a little late
+_FILE_CLOCK_SECONDS = 0.02  # file times follow the kernel's tick, a little late
 
 
 class _FileState(NamedTuple):
@@ -37,7 +37,7 @@ class _FileState(NamedTuple):
 
 
 class _Unchanged(NamedTuple):
-    """The state in which a file has been since a time."""
+    """The state of a file, and the time since which it has had this state."""
 
     state: _FileState
     since: float
@@ -51,7 +51,7 @@ class Arrivals:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Begin with the folder as it is now.
+        """Record the state of the folder.
 
         Raises:
             OSError: it is not a folder, or cannot be read.
@@ -63,13 +63,13 @@ class Arrivals:
         self._closed: OrderedDict[Path, float] = OrderedDict()
         self._unchanged: dict[Path, _Unchanged] = {}
         self._reopened: dict[Path, bool] = {}  # whether it was closed before
-        # since the last pause in the events: when it was, what was handed out, how many events
+        # the time of the last pause in the events; since then: images handed out, number of events
         self._last_pause = self._last_check = _file_time()
         self._handed_out: dict[Path, _FileState] = {}
         self._events = self._events_at_last_check = 0
 
     def note(self, event: FileSystemEvent) -> None:
-        """Take in what an event says about images."""
+        """Update the state of the images that an event is about."""
         self._events += 1
         kind = event.event_type
         place = event.src_path

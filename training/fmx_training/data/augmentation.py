@@ -1,9 +1,9 @@
 """Random changes of images that do not change their class.
 
 The changes of a whole data set are drawn first, then applied to the images of a batch. So the same
-seed gives the same images in any order and any batch size, and a teacher can see what its student
-sees. That is why this is not done with Keras' augmentation layers, which draw anew in each batch.
-Plain NumPy on uint8 arrays takes a few milliseconds a batch, a small part of a training step.
+seed gives the same images in any order and any batch size, and a teacher gets the same images as
+its student. Keras' augmentation layers are not used, because they draw anew in each batch. Plain
+NumPy on uint8 arrays takes a few milliseconds a batch, a small part of a training step.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class View:
         count, height, width, channels = images.shape
         how, random = augmentation, np.random.default_rng(seed)
         down, across = (round(how.shift * side) for side in (height, width))
-        # the order of the draws decides what a seed means: new draws go to the end
+        # the result for a seed depends on the order of the draws: add new draws at the end
         self._crops: Any = _crops(count, height, width, how.crop, random) if how.crop < 1 else None
         self._colors: Any = (
             _color_tables(count, channels, how.color_jitter, random) if how.color_jitter else None

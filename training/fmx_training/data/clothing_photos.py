@@ -150,10 +150,10 @@ def _changed(photo: Image.Image, random: Generator) -> NDArray[np.uint8]:
     top = (padded.shape[0] - crop_height) // 2 + shift_down
     left = (padded.shape[1] - crop_width) // 2 + shift_right
     crop = rotated.crop((left, top, left + crop_width, top + crop_height))
-    return _relit(np.asarray(crop, np.float32) / np.float32(255), random)
+    return _change_lighting(np.asarray(crop, np.float32) / np.float32(255), random)
 
 
-def _relit(pixels: NDArray[np.float32], random: Generator) -> NDArray[np.uint8]:
+def _change_lighting(pixels: NDArray[np.float32], random: Generator) -> NDArray[np.uint8]:
     """Return an image with another gamma, another tint, and a shadow from a random side.
 
     Args:

@@ -1,9 +1,9 @@
 """Split images by a hash of their content.
 
 An image's split depends on its content and the seed only. So no image moves to another split when
-images are added, renamed or removed, and equal images are always in the same split. The price is
-that the sizes are left to chance: of a class with ten images, one in three such classes has none
-in the validation split.
+images are added, renamed or removed, and equal images are always in the same split. The
+disadvantage is that the sizes vary by chance: of classes with ten images, one in three has none in
+the validation split.
 
 Only the user's own choice overrides the hash: an image that is set apart in a folder ``validation``
 or ``test`` stays there, and an equal one among the training images is left out.

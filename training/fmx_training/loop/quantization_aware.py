@@ -3,7 +3,7 @@
 Weights and activations are rounded as in the int8 file, and gradients pass through the rounding
 unchanged (Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", arXiv:1712.05877, section 3). The targets are the network's own
-float predictions, so labels play no part.
+float predictions; labels are not used.
 """
 
 # Written by hand: tensorflow-model-optimization, which has this, does not support Keras 3, and

@@ -1,6 +1,6 @@
 """Fuse batch normalization into the convolutions before it, for inference."""
 
-# The TFLite converter fuses too, but its tensor names then list all that was fused. A network for a
+# The TFLite converter fuses too, but then its tensor names list all fused layers. A network for a
 # microcontroller has no room for such names.
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["fuse_batch_norm"]
 
 
 def fuse_batch_norm(model: Any) -> Any:
-    """Return a plain network with each normalized convolution as one convolution with a bias.
+    """Return a plain network in which batch normalization is fused into the convolutions.
 
     Args:
         model: a Keras model from `fmx_training.networks.architectures`.

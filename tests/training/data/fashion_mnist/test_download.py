@@ -91,7 +91,7 @@ def test_downloaded_from_the_second_site(
     splits: Splits,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If a site does not answer, the next one is tried; files have the published MD5s."""
+    """If a site does not respond, the next one is tried; files have the published MD5s."""
     for site in serving(published):
         monkeypatch.setattr(locate, "SITES", (closed_site, site))
         found = fashion_mnist.find()
@@ -147,7 +147,7 @@ def test_a_site_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         site = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         monkeypatch.setattr(locate, "SITES", (site,))
-        with pytest.raises(DataError, match=f"{site}: (timed out|no answer)"):
+        with pytest.raises(DataError, match=f"{site}: (timed out|no response)"):
             fashion_mnist.find()
 
 

@@ -102,14 +102,14 @@ def download(site: str, files: Iterable[RemoteFile], folder: Path) -> None:
         folder: where to write them; it exists.
 
     Raises:
-        DataError: the site does not answer, or a file differs from the published one.
+        DataError: the site does not respond, or a file differs from the published one.
     """
     import pooch
 
     pooch.get_logger().setLevel(logging.WARNING)
     for file in files:
         url = site + file.name
-        _check_answers(url)
+        _check_responds(url)
         with contextlib.closing(_ProgressBar(file.name)) as bar:
             downloader = pooch.HTTPDownloader(
                 progressbar=bar,
@@ -207,16 +207,16 @@ def _run(folder: Path, *command: str) -> None:
         raise DataError(f"{command[0]}: {reason.removeprefix('E: ')}") from error
 
 
-def _check_answers(url: str) -> None:
-    """Check that a site answers within seconds.
+def _check_responds(url: str) -> None:
+    """Check that a site responds within seconds.
 
     The time limit of a connection applies to each address of a host, and large hosts have dozens.
     Here one limit applies to all of them.
 
     Raises:
-        DataError: it does not answer, or it answers with an error.
+        DataError: it does not respond, or it responds with an error.
     """
-    answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    problems: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def request_head() -> None:
         request = urllib.request.Request(url, method="HEAD")  # noqa: S310 (sites are constants)
@@ -224,17 +224,17 @@ def _check_answers(url: str) -> None:
             urllib.request.urlopen(request, timeout=CONNECT_TIMEOUT_S).close()  # noqa: S310
         except urllib.error.HTTPError as error:
             error.close()
-            answers.put(f"{url.rpartition('/')[2]}: {error.code} {error.reason}")
+            problems.put(f"{url.rpartition('/')[2]}: {error.code} {error.reason}")
         except (OSError, ValueError) as error:
-            answers.put(_one_line(getattr(error, "reason", error)))
+            problems.put(_one_line(getattr(error, "reason", error)))
         else:
-            answers.put(None)
+            problems.put(None)
 
     threading.Thread(target=request_head, daemon=True).start()
     try:
-        problem = answers.get(timeout=CONNECT_TIMEOUT_S + 1)
+        problem = problems.get(timeout=CONNECT_TIMEOUT_S + 1)
     except queue.Empty:
-        problem = f"no answer within {CONNECT_TIMEOUT_S:.0f} s"
+        problem = f"no response within {CONNECT_TIMEOUT_S:.0f} s"
     if problem is not None:
         raise DataError(problem)
 

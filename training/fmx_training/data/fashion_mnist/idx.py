@@ -1,4 +1,4 @@
-"""Read IDX files, the format of MNIST, and compare them with what was published.
+"""Read IDX files, the format of MNIST, and verify them against published checksums.
 
 An IDX file of bytes has a big-endian header (4 bytes, and 4 for each axis), then the values. The
 header is not parsed: a file with the published SHA-256 has the published shape.
@@ -61,7 +61,7 @@ def read_idx(file: IdxFile, path: Path) -> NDArray[np.uint8]:
     """Return the values of a published file: uint8 of its shape, read-only.
 
     Args:
-        file: what was published.
+        file: the published properties of the file.
         path: where it is, packed or not.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What was published: the images' properties, and the four files with their checksums.
+"""The published data set: properties of the images, and the four files with their checksums.
 
 The files are published gzipped, and some distributions compress them again. So the SHA-256 is that
 of the unpacked content, wherever a file was found.
