@@ -92,7 +92,7 @@ def _warnings(analysis: Analysis) -> Iterable[str]:
 
 
 def compare_predictions(result: Result) -> tuple[str, ...]:
-    """Return a sentence for each file on each device: whether it predicts the local run's labels."""
+    """Return a sentence for each file and device: whether its labels are those of the local run."""
     local = {variant.sha256: variant for variant in result.runs[0].variants}
     sentences = []
     for run in result.runs[1:]:
