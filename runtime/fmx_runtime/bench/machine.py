@@ -92,7 +92,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineState:
-    """The machine's state at one point of a run; None stands for what the system does not say.
+    """The machine's state at one point of a run; None stands for unknown values.
 
     Attributes:
         seconds: since the run started.
@@ -158,7 +158,7 @@ def _distribution() -> str:
 
 
 def _measure_sgemm_gmacs(core: int | None) -> float | None:
-    """Time matrix products in a process of their own: NumPy sets its threads when imported."""
+    """Time matrix products in a separate process: NumPy sets its threads when imported."""
     bind = "" if core is None else f"import os; os.sched_setaffinity(0, {{{core}}})\n"
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the system's files say about the processor: name, instructions, clock, temperature."""
+"""Read the processor's name, instructions, clock and temperature from system files."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Session:
         """Measure all models on this machine.
 
         Each measurement is taken in a fresh process that holds one model. The models take turns,
-        there and back, so that drift of the machine affects all of them alike.
+        in alternating order, so that drift of the machine affects all of them alike.
 
         Args:
             progress: called with a line for each step.
@@ -174,5 +174,5 @@ class Session:
 
 
 def _in_turn(models: tuple[Model, ...], repeat: int) -> tuple[Model, ...]:
-    """Return the models in the order of a repeat: forwards and backwards in turn."""
+    """Return the models in the order of a repeat, which is reversed in every other repeat."""
     return models if repeat % 2 == 0 else models[::-1]
