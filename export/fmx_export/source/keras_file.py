@@ -26,7 +26,7 @@ __all__ = ["CustomObject", "find_code", "find_custom_objects", "read_config"]
 
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
 _SUFFIXES = {_ZIP: (".keras",), _HDF5: (".h5", ".hdf5")}
-"""Keras tells the two formats apart by the suffix, whatever is in the file."""
+"""Keras distinguishes the two formats by the suffix alone, not by the content."""
 
 _CODE_CLASSES = frozenset(
     {"__lambda__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}

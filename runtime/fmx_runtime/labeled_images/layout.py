@@ -40,7 +40,7 @@ class Layout:
         folder: the folder.
         splits: the folders of its splits; ``all`` is ``folder`` itself, where there are no splits.
         class_names: names of the class folders, sorted. Those of the training split, if there is
-            one, or else of all splits. Empty where the images lie flat in the folder.
+            one, or else of all splits. Empty if the images lie directly in the folder.
     """
 
     folder: Path

@@ -30,7 +30,7 @@ def new_images(folder: Path) -> Iterator[Path]:
     the suffix of an image, empty files, and images that are gone when their turn comes. Links to
     folders in the folder are not followed.
 
-    More events than the kernel keeps (16,384, see inotify(7)) can arrive while nobody reads. After
+    More events than the kernel keeps (16,384, see inotify(7)) can arrive before they are read. After
     many images at once, the folder is searched for those without an event.
 
     Args:
