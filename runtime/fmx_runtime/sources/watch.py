@@ -30,8 +30,8 @@ def new_images(folder: Path) -> Iterator[Path]:
     the suffix of an image, empty files, and images that are gone when their turn comes. Links to
     folders in the folder are not followed.
 
-    More events than the kernel keeps (16,384, see inotify(7)) can arrive before they are read. After
-    many images at once, the folder is searched for those without an event.
+    More events than the kernel keeps (16,384, see inotify(7)) may arrive before they are read. If
+    many images arrive at once, the folder is searched for those without an event.
 
     Args:
         folder: watched with all folders in it, from the first `next` on. The images that are in it
