@@ -228,7 +228,7 @@ In deeper networks the differences add up, see [export.md](export.md).
 - XNNPACK stays on: an inference takes {xnnpack_us:.1f} µs, and {builtin_us:.1f} µs without it.
 - The test vectors of `fmx-run --self-test` are images on which both kinds of kernels differ least.
   So the self-test detects a broken interpreter, not an older one. Its tolerance for int8 is 0.1,
-  which covers two equal logits of which one becomes a step of 0.2 larger and the other a step smaller.
+  which covers two equal logits of which one grows by a step of 0.2 and the other shrinks by one.
 """
 
 

@@ -76,7 +76,7 @@ CHOSEN_SEED = """
 This card is about seed {seed}, the best on the validation images.
 """
 
-PHOTOS_TEMPLATE = """Accuracy on photos that were not used for training, preprocessed by `fmx-run`: \
+PHOTOS_TEMPLATE = """Accuracy on photos not used for training, preprocessed by `fmx-run`: \
 {mean:.1%}, the mean of the kinds
 (`make model-cards PHOTOS=DIR`).
 
