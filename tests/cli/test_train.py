@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fmx_training.data.dataset import Dataset, Splits
     from fmx_training.run_folder import Run
 
     Completed = subprocess.CompletedProcess[str]
@@ -88,13 +89,22 @@ def test_stderr(trained: tuple[Path, Completed]) -> None:
     assert second.startswith("epoch  1/1  training loss 0.")
 
 
+@pytest.mark.parametrize("data", ["own images", pytest.param("", marks=pytest.mark.slow)])
 def test_ctrl_c_and_resume(
-    fmx_path: Path, fmx: Callable[..., Completed], environment: dict[str, str], tmp_path: Path
+    data: str,
+    fmx_path: Path,
+    fmx: Callable[..., Completed],
+    environment: dict[str, str],
+    few: Splits,
+    tmp_path: Path,
 ) -> None:
     """Ctrl-C in an epoch prints only how to resume; --resume then trains to the end."""
     terminal, end = pty.openpty()
     termios.tcsetwinsize(end, (30, 100))
     words = [fmx_path, "train", "-r", "baseline", "--epochs", "2", "-o", "mine"]
+    if data:
+        _write_images(few.train, tmp_path / data)
+        words += ["--data", data, "--image-size", "28"]
     output = b""
     # a shell that starts tests in the background makes them, and their children, ignore Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -119,6 +129,14 @@ def test_ctrl_c_and_resume(
     assert [line[:11] for line in done.stderr.splitlines()] == ["training ba", "epoch  2/2 "]
     assert run.finished
     assert len(json.loads(run.history_path.read_text("utf-8"))["epochs"]) == 2
+
+
+def _write_images(dataset: Dataset, folder: Path) -> None:
+    """Write real images as files, one folder per class."""
+    for index, (image, label) in enumerate(zip(dataset.images, dataset.labels, strict=True)):
+        path = folder / dataset.class_names[label].replace("/", "-") / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[:, :, 0]).save(path)
 
 
 def _read(terminal: int) -> bytes:

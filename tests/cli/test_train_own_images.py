@@ -34,7 +34,7 @@ def write_images(folder: Path, count: int = 40) -> None:
 
 
 def test_from_a_folder_to_a_prediction(fmx: Callable[..., Completed], tmp_path: Path) -> None:
-    """After training, export, bench and Classifier need no option that describes the images."""
+    """After training, export and Classifier need no option that describes the images."""
     write_images(tmp_path / "fruit/train")
     (tmp_path / "fruit/train/lime/broken.jpg").write_bytes(b"\xff\xd8\xff no image")
     trained = fmx("train", "--data", "fruit", "--image-size", 16, "--epochs", 25, cwd=tmp_path)
@@ -49,17 +49,28 @@ def test_from_a_folder_to_a_prediction(fmx: Callable[..., Completed], tmp_path: 
     (tmp_path / "fruit").rename(tmp_path / "moved")  # the run has all that it needs
     exported = fmx("export", "--int8", cwd=tmp_path)
     assert exported.returncode == 0, exported.stderr
-    benched = fmx("bench", "--repeats", 2, "--iterations", 20, cwd=tmp_path)
-    assert benched.returncode == 0, benched.stderr
-    result = json.loads((tmp_path / "reports/photo/result.json").read_text("utf-8"))
-    assert result["class_names"] == list(COLORS)
-    assert result["data"] == "fruit test"
     from fmx_runtime import Classifier
 
     classifier = Classifier(tmp_path / "exports/photo/photo.int8.tflite")
     for name in COLORS:
         image = tmp_path / "moved/train" / name / "0.png"
         assert classifier.classify(image)[0].label == name
+
+
+@pytest.mark.slow
+def test_from_a_folder_to_a_report(fmx: Callable[..., Completed], tmp_path: Path) -> None:
+    """After training and export, bench needs no option that describes the images."""
+    write_images(tmp_path / "fruit/train")
+    for words in (
+        ["train", "--data", "fruit", "--image-size", 16, "--epochs", 1],
+        ["export", "--int8", "--max-accuracy-drop", 100],
+        ["bench", "--repeats", 2, "--iterations", 20],
+    ):
+        done = fmx(*words, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "reports/photo/result.json").read_text("utf-8"))
+    assert result["class_names"] == list(COLORS)
+    assert result["data"] == "fruit test"
 
 
 def test_resume_without_the_images(fmx: Callable[..., Completed], tmp_path: Path) -> None:
@@ -75,6 +86,7 @@ def test_resume_without_the_images(fmx: Callable[..., Completed], tmp_path: Path
     assert refused.returncode == 1
 
 
+@pytest.mark.slow
 def test_backbone_with_weights_from_a_file(fmx: Callable[..., Completed], tmp_path: Path) -> None:
     """A network of keras.applications is trained on the images, with its own input range."""
     write_images(tmp_path / "fruit", 20)

@@ -38,6 +38,7 @@ def _stdout(notebook: NotebookNode) -> str:
     return "\n".join(output.text for output in outputs if output.output_type == "stream")
 
 
+@pytest.mark.slow
 def test_results(executed: tuple[NotebookNode, Path]) -> None:
     """Each cell runs, and training, export and benchmark write their results."""
     notebook, folder = executed
@@ -46,6 +47,7 @@ def test_results(executed: tuple[NotebookNode, Path]) -> None:
         assert (folder / "work" / name).is_file()
 
 
+@pytest.mark.slow
 def test_figures(executed: tuple[NotebookNode, Path]) -> None:
     """The notebook prints how often pullovers and shirts are confused, and the speedup of int8."""
     text = _stdout(executed[0])
@@ -53,6 +55,7 @@ def test_figures(executed: tuple[NotebookNode, Path]) -> None:
     assert re.search(r"TFLite int8 is \d\.\d\d times \(.*\) as fast as TFLite float32", text)
 
 
+@pytest.mark.slow
 def test_images(executed: tuple[NotebookNode, Path]) -> None:
     """It shows the contact sheet, the curves, the confusion matrix, mistakes and the benchmark."""
     kinds = [

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # makes environments
+
 SCRIPT = Path(__file__).parents[2] / "tools" / "make-venv.sh"
 
 

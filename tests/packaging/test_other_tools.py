@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fmx_export.source.source_model import SourceModel
     from fmx_training.data.dataset import Splits
 
+pytestmark = pytest.mark.slow  # installs MediaPipe
+
 LABELS = ("Größe", "two words", "靴")
 COLOR = InputSpec(
     height=20, width=24, channels=3, scale=1 / 127.5, offset=-1.0, resize="fit", polarity="any"

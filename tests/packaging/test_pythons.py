@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from fmx_training.data.dataset import Splits
 
+pytestmark = pytest.mark.slow  # environments of other Pythons take minutes
+
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 # which interpreter has wheels for which Python, by what pip finds
 INTERPRETERS = [
