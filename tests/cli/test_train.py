@@ -90,7 +90,7 @@ def test_stderr(trained: tuple[Path, Completed]) -> None:
 
 
 @pytest.mark.parametrize("data", ["own images", pytest.param("", marks=pytest.mark.slow)])
-def test_ctrl_c_and_resume(
+def test_ctrl_c_and_resume(  # noqa: PLR0917
     data: str,
     fmx_path: Path,
     fmx: Callable[..., Completed],
