@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fmx_runtime.bench.build_result import build_result
 
 from fmx_benchmarks.measure.device import measure_on_device
 from fmx_benchmarks.measure.reference_tools import measure_reference_tools
 from fmx_benchmarks.measure.session import model_files, select_models, with_macs
 from fmx_benchmarks.measure.ssh import Device, DeviceError
 from fmx_benchmarks.report.files import write_reports
+from fmx_runtime.bench.build_result import build_result
 from fmx_runtime.bench.result import Failure, ReferenceToolTiming, Run
 from fmx_runtime.bench.session import make_settings, open_session
 from fmx_runtime.labeled_images import save
