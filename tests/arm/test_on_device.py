@@ -38,8 +38,11 @@ LEFT_OUT = {
 DEVICES = {
     "arm64": {
         # both cores of this machine have work
-        "cortex-a76": ("bin", [DEVICE, f"{RUNTIME}/backends", f"{RUNTIME}/test_classifier.py"]),
-        "cortex-a72": ("bin", [f"{DEVICE}/test_same_answers.py", *IMAGES]),
+        "cortex-a76": (
+            "bin",
+            [DEVICE, *(f"{RUNTIME}/backends/test_{name}.py" for name in ("litert", "onnxruntime"))],
+        ),
+        "cortex-a72": ("bin", [f"{DEVICE}/test_same_pixels.py"]),
         "cortex-a53": ("old/bin", OLD),
     },
     "armhf": {

@@ -65,6 +65,7 @@ def test_the_metadata(here: Path) -> None:
     assert platform.machine() in {"aarch64", "armv7l"}
 
 
+@pytest.mark.slow
 def test_a_benchmark(here: Path, tmp_path: Path) -> None:
     """``fmx-run bench`` measures on the device, and its answers are the library's."""
     model = here / "exported" / "baseline.int8.tflite"
