@@ -31,10 +31,11 @@ help:
 
 setup: $(READY)
 
+# without --no-compile pip compiles all of TensorFlow, most of which is never imported
 $(READY): pyproject.toml runtime/pyproject.toml constraints.txt tools/make-venv.sh
 	@test -n "$(PYTHON)" || { echo "fmx needs Python 3.11: 'sudo apt-get install python3.11', or make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/pip && $(BIN)/pip --version >/dev/null 2>&1 || tools/make-venv.sh $(PYTHON) .venv
-	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
+	$(BIN)/pip install -q --no-compile --disable-pip-version-check -c constraints.txt -e runtime -e '.[dev]'
 	@touch $@
 
 demo: $(READY)
