@@ -35,3 +35,11 @@ def spec() -> InputSpec:
     return InputSpec(
         height=8, width=10, channels=3, scale=1, offset=0, resize="stretch", polarity="any"
     )
+
+
+@pytest.fixture
+def folder(draw: Callable[..., None], tmp_path: Path) -> Path:
+    """Twenty images of each of two classes."""
+    draw(tmp_path / "pets/dog", 20, seed=1)
+    draw(tmp_path / "pets/cat", 20, seed=2)
+    return tmp_path / "pets"
