@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 _RECIPE = "baseline"
-_SHORT_EPOCHS = 4
+_SHORT_EPOCHS = 2
 _REPEATS = 5
 """Of the benchmark: fewer than usual, so that the demo takes minutes."""
 
