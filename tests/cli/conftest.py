@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fmx_cli import app
+from fmx_runtime.bench.result import Failure, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,3 +105,28 @@ def run_folder(trained: tuple[Path, Completed]) -> Path:
     """The run folder of that training."""
     (only,) = (trained[0] / "runs").iterdir()
     return only
+
+
+@pytest.fixture(scope="session")
+def reference_result() -> Path:
+    """The benchmark result of the reference report."""
+    return Path(__file__).parents[2] / "benchmarks" / "reference" / "result.json"
+
+
+@pytest.fixture
+def worse(reference_result: Path, tmp_path: Path) -> Path:
+    """The reference result with a slower TFLite int8 file, and with a failed ONNX int8 file."""
+    result = Result.from_json(reference_result.read_text("utf-8"))
+    (run,) = result.runs
+    slow = tuple(
+        dataclasses.replace(one, latencies_us=tuple(1.3 * us for us in one.latencies_us))
+        for one in run.variants[3].repeats
+    )
+    slower = dataclasses.replace(run.variants[3], repeats=slow)
+    failure = Failure(name="baseline.int8.onnx", reason="it is damaged [again]")
+    changed = dataclasses.replace(
+        run, variants=(*run.variants[:3], slower), failures=(failure,)
+    )  # fmt: skip
+    path = tmp_path / "worse.json"
+    path.write_text(dataclasses.replace(result, runs=(changed,)).to_json(), "utf-8")
+    return path

@@ -58,14 +58,6 @@ def test_facts_and_contact_sheet(
         assert min(sheet.size) > 500
 
 
-def test_unusual_folder_name(fmx_in_process: Callable[..., Completed], copied: Path) -> None:
-    """A path is printed unchanged: neither wrapped nor interpreted as markup."""
-    strange = copied.rename(copied.with_name("[bold]" + "long" * 30 + "[red]"))
-    done = fmx_in_process("data", "--data-dir", strange)
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"Fashion-MNIST in {strange} (--data-dir)\n")
-
-
 def test_empty_folder(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
     """For a folder without the files the error names the files."""
     (tmp_path / "empty").mkdir()
@@ -101,27 +93,3 @@ def test_damaged_file(fmx_in_process: Callable[..., Completed], copied: Path) ->
     path = next(copied.glob(f"{FILE}*"))
     path.write_bytes(bytes(path.stat().st_size))
     assert_error(fmx_in_process("data", "--data-dir", copied), f"'{path}' is altered: ")
-
-
-@pytest.mark.parametrize("name", ["sheet.jpg", "sheet", "", ".", "/"])
-def test_contact_sheet_must_be_png(
-    name: str, fmx_in_process: Callable[..., Completed], tmp_path: Path
-) -> None:
-    """Another suffix, or a folder, is refused before the data set is read."""
-    done = fmx_in_process("data", "--contact-sheet", name)
-    assert_error(done, f"--contact-sheet '{Path(name)}' does not end in .png")
-    assert not list(tmp_path.iterdir())
-
-
-def test_contact_sheet_cannot_be_written(
-    fmx_in_process: Callable[..., Completed], tmp_path: Path
-) -> None:
-    """A sheet inside a regular file, or with the name of a folder, gives the reason."""
-    (tmp_path / "file").write_text("mine", "utf-8")
-    (tmp_path / "folder.png").mkdir()
-    for name in ("file/sheet.png", "folder.png"):
-        done = fmx_in_process("data", "--contact-sheet", name)
-        assert done.returncode == 1
-        assert done.stderr.startswith("fmx: cannot write to ")
-        assert done.stderr.count("\n") == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder.png"]

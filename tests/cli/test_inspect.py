@@ -26,61 +26,6 @@ FILES = [
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_facts(file: str, fmx_in_process: Callable[..., Completed], exported: Path) -> None:
-    """The metadata, each operator and the totals are printed, in 80 columns if piped."""
-    done = fmx_in_process("inspect", exported / file)
-    assert done.returncode == 0
-    assert not done.stderr
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
-    words = " ".join(done.stdout.split())
-    # int8 ONNX has 32 kernels of 3x3 spread over blocks: 4 x 32 of 2x2x4, at 13x13 places
-    in_blocks = file == "baseline.int8.onnx"
-    parameters = "226,890" if in_blocks else "225,034"
-    products = "2,782,464" if in_blocks else "2,631,040"
-    inspection = inspect_file(exported / file)
-    metadata, totals = inspection.metadata, inspection.graph.totals
-    assert metadata is not None
-    assert metadata.accuracy is not None
-    accuracy = metadata.accuracy
-    for fact in (
-        f"{metadata.precision}, {inspection.size_bytes:,} bytes",
-        "checksum matches: the file is as it was exported",
-        f"input {metadata.input.dtype} 1x28x28x1",
-        "0.00392157 * pixel",
-        "gray 28x28",
-        "probabilities of 10 classes",
-        ", ".join(metadata.labels),
-        f"{accuracy.file:.2%} on {accuracy.size:,} images of {accuracy.data}",
-        f"Keras {accuracy.keras:.2%}",
-        "recipe baseline, seed 0",
-        f"all {totals.operators} operators {parameters} {products} {totals.weight_bytes:,}",
-    ):
-        assert fact in words
-    for operator in inspection.graph.operators:
-        assert any(line.split()[:2] == [str(operator.index), operator.type] for line in lines)
-    assert all(len(line) <= 80 for line in lines)
-    assert "…" not in words.partition("% of")[2]
-
-
-@pytest.mark.parametrize(
-    ("file", "said"),
-    [
-        ("baseline.int8.tflite", "no float operators"),
-        ("baseline.int8.onnx", "float operators: Softmax (44)"),
-        ("baseline.float32.onnx", None),
-    ],
-)
-def test_float_operators(
-    file: str, said: str | None, fmx_in_process: Callable[..., Completed], exported: Path
-) -> None:
-    """Of quantized files, and of those only, the last line names the float operators."""
-    done = fmx_in_process("inspect", exported / file)
-    assert ("float operator" in done.stdout) == (said is not None)
-    if said:
-        assert done.stdout.splitlines()[-1] == said
-
-
-@pytest.mark.parametrize("file", FILES)
 def test_json(file: str, fmx_in_process: Callable[..., Completed], exported: Path) -> None:
     """``--json`` prints the whole inspection as one document."""
     done = fmx_in_process("inspect", "--json", exported / file)
@@ -104,21 +49,6 @@ def test_damaged_file(
     assert done.stderr == (
         "fmx: 'mine.tflite': was changed after it was exported (checksum differs); export again\n"
     )
-
-
-def test_no_metadata(
-    fmx_in_process: Callable[..., Completed], exported: Path, tmp_path: Path
-) -> None:
-    """For another tool's file the graph is printed, and that it has no metadata; no error."""
-    whole = (exported / "baseline.int8.tflite").read_bytes()
-    metadata = inspect_file(exported / "baseline.int8.tflite").metadata
-    assert metadata is not None
-    (tmp_path / "mine.tflite").write_bytes(whole[: metadata.model_bytes])
-    done = fmx_in_process("inspect", "mine.tflite")
-    assert done.returncode == 0
-    assert "no model metadata" in done.stdout
-    assert "FULLY_CONNECTED" in done.stdout
-    assert done.stdout.endswith("no float operators\n")
 
 
 @pytest.mark.parametrize(
