@@ -159,27 +159,6 @@ def test_not_a_run(
     assert contents(tmp_path / "exports") == {f"baseline/{n}": c for n, c in before.items()}
 
 
-def test_no_runs(fmx_in_process: Callable[..., Completed], tmp_path: Path) -> None:
-    """Without any run the error names the command that trains one, and nothing is written."""
-    assert_error(
-        fmx_in_process("export"), "no finished training run in 'runs'; 'fmx train' creates one"
-    )
-    assert not list(tmp_path.iterdir())
-
-
-def test_unfinished_run(
-    fmx_in_process: Callable[..., Completed], create_run: Callable[..., Run], tmp_path: Path
-) -> None:
-    """An unfinished run is not exported; the error says how to resume it."""
-    create_run(tmp_path / "runs/mine")
-    assert_error(
-        fmx_in_process("export", "runs/mine"),
-        "the training run 'runs/mine' is not finished; resume it with "
-        "'fmx train --resume -o runs/mine'",
-    )
-    assert_error(fmx_in_process("export"), "no finished training run in 'runs'")
-
-
 def _without_settings(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         weights = archive.read("model.weights.h5")
