@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from fmx_benchmarks.measure.keras_worker import KerasPredictor
 from fmx_runtime.bench.process import measure
 from fmx_runtime.classifier import Classifier
 from fmx_runtime.errors import ModelFileError
@@ -42,10 +41,21 @@ def test_it_predicts_as_its_float_file(
     assert np.allclose(done.values["scores"], expected.max(axis=1), atol=1e-3)
 
 
-def test_a_file_that_is_no_keras_model(exported: Path) -> None:
-    """The error is one line that names the file and Keras' version."""
+def test_a_file_that_is_no_keras_model(exported: Path, images: Dataset, tmp_path: Path) -> None:
+    """The error is one line that names the file and Keras' version.
+
+    In a process of its own, as threads are set before TensorFlow computes anything.
+    """
     path = exported / "baseline.float32.tflite"
-    metadata = Classifier(path).metadata
+    np.save(tmp_path / "images.npy", images.images[:1])
+    np.save(tmp_path / "labels.npy", images.labels[:1])
     with pytest.raises(ModelFileError, match=r"cannot be loaded by Keras \d") as caught:
-        KerasPredictor(str(path), metadata, 1)
+        measure(
+            path,
+            tmp_path / "images.npy",
+            worker=[WORKER, Classifier(path).metadata.to_json()],
+            threads=1,
+            core=None,
+            labels=str(tmp_path / "labels.npy"),
+        )
     assert "\n" not in str(caught.value)
