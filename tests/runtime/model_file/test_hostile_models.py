@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 NAMES = ["float32.tflite", "int8.tflite", "float32.onnx", "int8.onnx"]
 MANY = int(os.environ.get("FMX_TEST_SEEDS", "1"))  # make test-all sets it
-SEEDS = 45 * MANY  # of each file, each kind of damage five times
+SEEDS = 54 * MANY  # of each file, each kind of damage six times
 EXTERNAL_MODEL_SEEDS = 4 * MANY  # of each file: each takes a process
 PATIENCE_S = 5
 MEMORY_KB = 400 << 10
