@@ -11,7 +11,7 @@ __all__ = ["demo"]
 
 def demo(
     full: Annotated[
-        bool, typer.Option("--full", help="Train for all epochs of the recipe, not only 2.")
+        bool, typer.Option("--full", help="Train for all epochs of the recipe, not only a few.")
     ] = False,
     data_dir: DataDir = None,
 ) -> None:
